@@ -89,8 +89,9 @@ func AppendAck(dst []byte, t Type, id PacketID, code ReasonCode, v Version) []by
 // decode reads the body of packet t in place.
 func (a *Ack) decode(body []byte, t Type, v Version, from Side) error {
 	c := cursor{p: body}
-	a.PacketID = c.packetID()
-	a.ReasonCode, a.Properties = Success, a.Properties[:0]
+	a.PacketID = c.packetID(t, from)
+	a.ReasonCode = Success
+	a.Properties.forget()
 	if v >= V50 && len(c.p) > 0 {
 		a.ReasonCode = ReasonCode(c.byte())
 		if !reasonAllowed(t, a.ReasonCode, from) {

@@ -26,7 +26,8 @@ func (c *Connack) Append(dst []byte, v Version) ([]byte, error) {
 	if v < V50 {
 		code = c.ReasonCode.ConnectReturnCode()
 	}
-	return c.Properties.append(append(dst, bit(c.SessionPresent), code), v), nil
+	// 3.1 knows no Session Present: its byte is unused.
+	return c.Properties.append(append(dst, bit(c.SessionPresent && v != V31), code), v), nil
 }
 
 func bit(b bool) byte {
@@ -40,22 +41,24 @@ func decodeConnack(body []byte, v Version) (*Connack, error) {
 	cur := &cursor{p: body}
 	c := &Connack{}
 	flags, code := cur.byte(), cur.byte()
-	if cur.err == nil && flags > 1 {
-		return c, malformed("3.2.2.1", "reserved connect acknowledge flags are set")
+	if v == V31 {
+		flags = 0 // unused
+	}
+	if flags > 1 {
+		cur.fail(malformed("MQTT-3.2.2-1", "reserved connect acknowledge flags are set"))
 	}
 	c.SessionPresent, c.ReasonCode = flags == 1, ReasonCode(code)
 	switch {
 	case cur.err != nil:
-	case v < V50 || len(cur.p) == 0 && code != 0 && !c.ReasonCode.Failed():
-		// The form of 3.1.1, which is also how its servers refuse 5.0.
+	case v < V50 || refusal311(c.ReasonCode, cur.p):
 		r, ok := ConnackReason(code)
 		if !ok {
-			return c, malformed("MQTT-3.1.1: 3.2.2.3", "reserved connect return code")
+			return c, malformed("3.1.1: 3.2.2.3", "reserved connect return code")
 		}
 		c.ReasonCode = r
 	case !reasonAllowed(TypeConnack, c.ReasonCode, Server):
 		return c, protocolError("MQTT-3.2.2-8", "CONNACK with a wrong reason code")
-	case len(cur.p) > 0 || code == 0:
+	default:
 		c.Properties = cur.properties(nil, TypeConnack, Server).Clone()
 	}
 	if err := cur.end(); err != nil {
@@ -65,4 +68,10 @@ func decodeConnack(body []byte, v Version) (*Connack, error) {
 		return c, protocolError("MQTT-3.2.2-6", "session present in a refusal")
 	}
 	return c, nil
+}
+
+// refusal311 tells that a CONNACK answers a CONNECT of 5.0 in the form of
+// 3.1.1, without Property Length: its servers refuse the version so.
+func refusal311(r ReasonCode, rest []byte) bool {
+	return len(rest) == 0 && r != Success && !r.Failed()
 }

@@ -93,6 +93,9 @@ func (c *Connect) encodable(n int) error {
 		return &EncodeError{TypeConnect, "a password needs a user name before 5.0"}
 	}
 	if w := c.Will; w != nil {
+		if w.QoS > QoS2 {
+			return &EncodeError{TypeConnect, "the will's QoS is above 2"}
+		}
 		texts = append(texts, len(w.Topic), len(w.Payload))
 		if err := encodable(TypeConnect, n, w.Properties); err != nil {
 			return err
@@ -123,6 +126,7 @@ func (c *Connect) flags() (f byte) {
 // decodeConnect reads a CONNECT's body. On an unsupported version the packet
 // is returned beside the error with the Version that was asked for, so that
 // the answer can be given in it; Version is 0 when the protocol name was wrong.
+// In 3.1 a user name or password whose flag is set may be missing.
 func decodeConnect(body []byte) (*Connect, error) {
 	cur := &cursor{p: body}
 	c := &Connect{}
@@ -133,7 +137,7 @@ func decodeConnect(body []byte) (*Connect, error) {
 	}
 	if err := checkProtocol(name, level); err != nil {
 		if name == "MQTT" || name == "MQIsdp" {
-			c.Version = level
+			c.Version = answerVersion(level)
 		}
 		return c, err
 	}
@@ -153,10 +157,11 @@ func decodeConnect(body []byte) (*Connect, error) {
 	if flags&flagWill != 0 {
 		c.Will = decodeWill(cur, flags, level)
 	}
-	if c.HasUsername = flags&flagUsername != 0; c.HasUsername {
+	mayLack := func() bool { return level == V31 && cur.err == nil && len(cur.p) == 0 }
+	if c.HasUsername = flags&flagUsername != 0 && !mayLack(); c.HasUsername {
 		c.Username = string(cur.text())
 	}
-	if c.HasPassword = flags&flagPassword != 0; c.HasPassword {
+	if c.HasPassword = flags&flagPassword != 0 && !mayLack(); c.HasPassword {
 		c.Password = bytes.Clone(cur.binary())
 	}
 	if err := cur.end(); err != nil {
@@ -176,6 +181,15 @@ func checkProtocol(name string, level Version) error {
 		return &Error{UnsupportedProtocolVersion, "MQTT-3.1.2-2", "unsupported protocol " + level.String()}
 	}
 	return &Error{UnsupportedProtocolVersion, "MQTT-3.1.2-1", "the protocol name is not MQTT"}
+}
+
+// answerVersion is the version in which an unsupported level is refused. The
+// high bit is how bridges mark themselves; they try again without it.
+func answerVersion(level Version) Version {
+	if v := level &^ 0x80; v.Known() {
+		return v
+	}
+	return level
 }
 
 func checkConnectFlags(f byte, v Version) *Error {

@@ -11,65 +11,48 @@ type Disconnect struct {
 func (*Disconnect) Type() Type { return TypeDisconnect }
 
 // Size is the packet's length on the wire.
-func (d *Disconnect) Size(v Version) int {
-	return packetSize(codeAndPropertiesSize(d.ReasonCode, d.Properties, v))
+func (d *Disconnect) Size(v Version) int { return packetSize(d.bodySize(v)) }
+
+// bodySize leaves out the Reason Code and the properties where they say
+// nothing.
+func (d *Disconnect) bodySize(v Version) int {
+	switch {
+	case v < V50 || d.ReasonCode == Success && len(d.Properties) == 0:
+		return 0
+	case len(d.Properties) == 0:
+		return 1
+	}
+	return 1 + d.Properties.wireSize(v)
 }
 
 // Append encodes the packet behind dst.
 func (d *Disconnect) Append(dst []byte, v Version) ([]byte, error) {
-	return appendCodeAndProperties(dst, TypeDisconnect, d.ReasonCode, d.Properties, v)
-}
-
-func decodeDisconnect(body []byte, v Version, from Side) (*Disconnect, error) {
-	d := &Disconnect{}
-	if v < V50 {
-		return d, (&cursor{p: body}).end()
-	}
-	var err error
-	d.ReasonCode, d.Properties, err = decodeCodeAndProperties(body, TypeDisconnect, from, "MQTT-3.14.2-1")
-	return d, err
-}
-
-// DISCONNECT and AUTH have the same body: a Reason Code and properties, either
-// of which may be left out when it says nothing.
-
-func codeAndPropertiesSize(code ReasonCode, ps Properties, v Version) int {
-	switch {
-	case v < V50 || code == Success && len(ps) == 0:
-		return 0
-	case len(ps) == 0:
-		return 1
-	}
-	return 1 + ps.wireSize(v)
-}
-
-func appendCodeAndProperties(dst []byte, t Type, code ReasonCode, ps Properties, v Version) ([]byte, error) {
-	n := codeAndPropertiesSize(code, ps, v)
-	if err := encodable(t, n, ps); err != nil {
+	n := d.bodySize(v)
+	if err := encodable(TypeDisconnect, n, d.Properties); err != nil {
 		return dst, err
 	}
-	dst = appendHeader(dst, t, 0, n)
+	dst = appendHeader(dst, TypeDisconnect, 0, n)
 	if n > 0 {
-		dst = append(dst, byte(code))
+		dst = append(dst, byte(d.ReasonCode))
 	}
 	if n > 1 {
-		dst = ps.append(dst, v)
+		dst = d.Properties.append(dst, v)
 	}
 	return dst, nil
 }
 
-func decodeCodeAndProperties(body []byte, t Type, from Side, statement string) (ReasonCode, Properties, error) {
-	if len(body) == 0 {
-		return Success, nil, nil
-	}
+func decodeDisconnect(body []byte, v Version, from Side) (*Disconnect, error) {
+	d := &Disconnect{}
 	c := &cursor{p: body}
-	code := ReasonCode(c.byte())
-	if !reasonAllowed(t, code, from) {
-		return code, nil, protocolError(statement, t.String()+" with a wrong reason code")
+	if v < V50 || len(body) == 0 {
+		return d, c.end()
 	}
-	var ps Properties
+	d.ReasonCode = ReasonCode(c.byte())
+	if !reasonAllowed(TypeDisconnect, d.ReasonCode, from) {
+		return d, protocolError("MQTT-3.14.2-1", "DISCONNECT with a wrong reason code")
+	}
 	if len(c.p) > 0 {
-		ps = c.properties(nil, t, from).Clone()
+		d.Properties = c.properties(nil, TypeDisconnect, from).Clone()
 	}
-	return code, ps, c.end()
+	return d, c.end()
 }

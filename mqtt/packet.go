@@ -103,7 +103,7 @@ func checkFlags(t Type, flags byte, v Version) *Error {
 		return malformed("2.1.2", "packet type 0 is reserved")
 	case TypeAuth:
 		if v != 0 && v < V50 {
-			return malformed("MQTT-3.1.1: 2.2.1", "packet type 15 is reserved")
+			return malformed("3.1.1: 2.2.1", "packet type 15 is reserved")
 		}
 	case TypePublish:
 		switch {
@@ -120,9 +120,27 @@ func checkFlags(t Type, flags byte, v Version) *Error {
 		}
 	}
 	if flags != want {
-		return malformed("MQTT-2.1.3-1", t.String()+" with wrong fixed header flags")
+		return malformed(flagsStatement(t), t.String()+" with wrong fixed header flags")
 	}
 	return nil
+}
+
+// flagsStatement is the statement that holds the flags of packet t: its own
+// where chapter 3 repeats the rule of chapter 2.
+func flagsStatement(t Type) string {
+	switch t {
+	case TypePubrel:
+		return "MQTT-3.6.1-1"
+	case TypeSubscribe:
+		return "MQTT-3.8.1-1"
+	case TypeUnsubscribe:
+		return "MQTT-3.10.1-1"
+	case TypeDisconnect:
+		return "MQTT-3.14.1-1"
+	case TypeAuth:
+		return "MQTT-3.15.1-1"
+	}
+	return "MQTT-2.1.3-1"
 }
 
 // packetSize is the whole packet's size for a body of n bytes.
@@ -133,8 +151,8 @@ func appendHeader(dst []byte, t Type, flags byte, n int) []byte {
 	return appendUvarint(append(dst, byte(t)<<4|flags), uint32(n))
 }
 
-// encodable checks what would break the framing: the body's length and every
-// string's.
+// encodable checks what would break the framing: the body's length, every
+// string's, and numbers that their encoding does not hold.
 func encodable(t Type, body int, ps Properties, texts ...int) error {
 	if body > maxRemainingLength {
 		return &EncodeError{t, fmt.Sprintf("%d bytes are more than a packet holds", body)}
@@ -150,6 +168,9 @@ func encodable(t Type, body int, ps Properties, texts ...int) error {
 		}
 		if ps[i].ID.kind() == kindNone {
 			return &EncodeError{t, fmt.Sprintf("property 0x%02X does not exist", byte(ps[i].ID))}
+		}
+		if ps[i].Number > ps[i].ID.MaxNumber() {
+			return &EncodeError{t, fmt.Sprintf("%s is %d, at most %d", ps[i].ID, ps[i].Number, ps[i].ID.MaxNumber())}
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -98,6 +97,41 @@ var propertyRules = [...]propertyRule{
 	WildcardSubscriptionAvailable:   {name: "wildcard-subscription-available", kind: kindByte, in: 1 << TypeConnack, bit: true},
 	SubscriptionIdentifierAvailable: {name: "subscription-identifier-available", kind: kindByte, in: 1 << TypeConnack, bit: true},
 	SharedSubscriptionAvailable:     {name: "shared-subscription-available", kind: kindByte, in: 1 << TypeConnack, bit: true},
+}
+
+// propertySections names for each packet (0: the Will) the section of its
+// properties, and the properties in the order in which that section has them,
+// from its second subsection on: the first is Property Length.
+var propertySections = [16]struct {
+	section string
+	ids     []PropertyID
+}{
+	0: {"3.1.3.2", []PropertyID{WillDelayInterval, PayloadFormatIndicator, MessageExpiryInterval, ContentType,
+		ResponseTopic, CorrelationData, UserProperty}},
+	TypeConnect: {"3.1.2.11", []PropertyID{SessionExpiryInterval, ReceiveMaximum, MaximumPacketSize, TopicAliasMaximum,
+		RequestResponseInformation, RequestProblemInformation, UserProperty, AuthenticationMethod, AuthenticationData}},
+	TypeConnack: {"3.2.2.3", []PropertyID{SessionExpiryInterval, ReceiveMaximum, MaximumQoS, RetainAvailable,
+		MaximumPacketSize, AssignedClientIdentifier, TopicAliasMaximum, ReasonString, UserProperty,
+		WildcardSubscriptionAvailable, SubscriptionIdentifierAvailable, SharedSubscriptionAvailable, ServerKeepAlive,
+		ResponseInformation, ServerReference, AuthenticationMethod, AuthenticationData}},
+	TypePublish: {"3.3.2.3", []PropertyID{PayloadFormatIndicator, MessageExpiryInterval, TopicAlias, ResponseTopic,
+		CorrelationData, UserProperty, SubscriptionIdentifier, ContentType}},
+	TypePuback:      {"3.4.2.2", []PropertyID{ReasonString, UserProperty}},
+	TypePubrec:      {"3.5.2.2", []PropertyID{ReasonString, UserProperty}},
+	TypePubrel:      {"3.6.2.2", []PropertyID{ReasonString, UserProperty}},
+	TypePubcomp:     {"3.7.2.2", []PropertyID{ReasonString, UserProperty}},
+	TypeSubscribe:   {"3.8.2.1", []PropertyID{SubscriptionIdentifier, UserProperty}},
+	TypeSuback:      {"3.9.2.1", []PropertyID{ReasonString, UserProperty}},
+	TypeUnsubscribe: {"3.10.2.1", []PropertyID{UserProperty}},
+	TypeUnsuback:    {"3.11.2.1", []PropertyID{ReasonString, UserProperty}},
+	TypeDisconnect:  {"3.14.2.2", []PropertyID{SessionExpiryInterval, ReasonString, UserProperty, ServerReference}},
+	TypeAuth:        {"3.15.2.2", []PropertyID{AuthenticationMethod, AuthenticationData, ReasonString, UserProperty}},
+}
+
+// propertySection is the section that describes the property in packet t.
+func propertySection(id PropertyID, t Type) string {
+	s := &propertySections[t]
+	return fmt.Sprintf("%s.%d", s.section, slices.Index(s.ids, id)+2)
 }
 
 func (id PropertyID) rule() *propertyRule {
@@ -221,11 +255,38 @@ func (ps Properties) Clone() Properties {
 	if len(ps) == 0 {
 		return nil
 	}
-	out := slices.Clone(ps)
+	n := 0
+	for i := range ps {
+		n += len(ps[i].Key) + len(ps[i].Value)
+	}
+	out, buf := slices.Clone(ps), make([]byte, 0, n)
+	own := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		at := len(buf)
+		buf = append(buf, b...)
+		return buf[at:len(buf):len(buf)]
+	}
 	for i := range out {
-		out[i].Key, out[i].Value = bytes.Clone(out[i].Key), bytes.Clone(out[i].Value)
+		out[i].Key, out[i].Value = own(out[i].Key), own(out[i].Value)
 	}
 	return out
+}
+
+// keptProperties is how many properties a Reader keeps room for between
+// packets.
+const keptProperties = 16
+
+// forget empties ps, holds on to none of its bytes and keeps its room where
+// that is small.
+func (ps *Properties) forget() {
+	if cap(*ps) > keptProperties {
+		*ps = nil
+		return
+	}
+	clear(*ps)
+	*ps = (*ps)[:0]
 }
 
 // Without returns the properties less those with one of the identifiers; ps
@@ -321,7 +382,7 @@ func (c *cursor) properties(dst Properties, in Type, from Side) Properties {
 		// matching subscription; nothing else but User Property may repeat.
 		repeats := p.ID == UserProperty || p.ID == SubscriptionIdentifier && in == TypePublish
 		if seen&(1<<p.ID) != 0 && !repeats {
-			c.fail(protocolError("2.2.2.2", p.ID.String()+" appears twice"))
+			c.fail(protocolError(propertySection(p.ID, in), p.ID.String()+" appears twice"))
 			return dst
 		}
 		seen |= 1 << p.ID
@@ -373,9 +434,9 @@ func (c *cursor) property(in Type, from Side) (p Property) {
 func checkProperty(p *Property, r *propertyRule, in Type, from Side) *Error {
 	switch {
 	case r.bit && p.Number > 1:
-		return protocolError("2.2.2.2", p.ID.String()+" is neither 0 nor 1")
+		return protocolError(propertySection(p.ID, in), p.ID.String()+" is neither 0 nor 1")
 	case r.oneOrMore && p.Number == 0:
-		return protocolError("2.2.2.2", p.ID.String()+" is 0")
+		return protocolError(propertySection(p.ID, in), p.ID.String()+" is 0")
 	case p.ID == TopicAlias && p.Number == 0:
 		return &Error{Code: TopicAliasInvalid, Statement: "MQTT-3.3.2-8", Text: "topic alias is 0"}
 	case p.ID == SubscriptionIdentifier && in == TypePublish && from == Client:

@@ -87,9 +87,9 @@ func (p *Publish) decode(h Header, body []byte, v Version, from Side) error {
 	p.Topic = c.text()
 	p.PacketID = 0
 	if p.QoS > 0 {
-		p.PacketID = c.packetID()
+		p.PacketID = c.packetID(TypePublish, from)
 	}
-	p.Properties = p.Properties[:0]
+	p.Properties.forget()
 	if v >= V50 && c.err == nil {
 		if len(c.p) > 0 && c.p[0] == 0 {
 			c.p = c.p[1:]
@@ -102,7 +102,10 @@ func (p *Publish) decode(h Header, body []byte, v Version, from Side) error {
 	}
 	p.Payload = c.p
 	if len(p.Topic) == 0 && !p.Properties.Has(TopicAlias) {
-		return protocolError("3.3.2.1", "PUBLISH without a topic name")
+		if v < V50 {
+			return malformed("MQTT-4.7.3-1", "PUBLISH without a topic name")
+		}
+		return protocolError("3.3.2.1", "PUBLISH with neither a topic name nor an alias")
 	}
 	return nil
 }

@@ -7,10 +7,11 @@ type Reader struct {
 	// From is the side whose packets are read; the zero value is Client.
 	From Side
 	// Version is that of the Network Connection. A CONNECT sets nothing here:
-	// whoever accepts it does. 0 is "before CONNECT".
+	// whoever accepts it does. 0 is "before CONNECT", when a client may send
+	// nothing else [MQTT-3.1.0-1].
 	Version Version
 	// MaximumPacketSize is the largest packet accepted, fixed header included
-	// [MQTT-3.1.2-24]; 0 is the 256 MiB of the standard.
+	// [MQTT-3.1.2-24], [MQTT-3.2.2-15]; 0 is the 256 MiB of the standard.
 	MaximumPacketSize uint32
 
 	publish Publish
@@ -61,11 +62,18 @@ func (r *Reader) admit(h Header, size int, from Side) *Error {
 	if senders[h.Type]&from == 0 {
 		return protocolError("2.1.2", h.Type.String()+" from the wrong side")
 	}
+	if h.Type != TypeConnect && from == Client && r.Version == 0 {
+		return protocolError("MQTT-3.1.0-1", h.Type.String()+" before CONNECT")
+	}
 	if h.Type == TypeDisconnect && from == Server && r.Version != 0 && r.Version < V50 {
-		return protocolError("MQTT-3.1.1: 3.14", "DISCONNECT from a server before 5.0")
+		return protocolError("3.1.1: 3.14", "DISCONNECT from a server before 5.0")
 	}
 	if r.MaximumPacketSize > 0 && uint64(size) > uint64(r.MaximumPacketSize) {
-		return &Error{PacketTooLarge, "MQTT-3.2.2-15", h.Type.String() + " is larger than the maximum packet size"}
+		statement := "MQTT-3.2.2-15"
+		if from == Server {
+			statement = "MQTT-3.1.2-24"
+		}
+		return &Error{PacketTooLarge, statement, h.Type.String() + " is larger than the maximum packet size"}
 	}
 	return nil
 }
@@ -103,4 +111,14 @@ func (r *Reader) decode(h Header, body []byte, from Side) (Packet, error) {
 		return decodeDisconnect(body, v, from)
 	}
 	return decodeAuth(body, from)
+}
+
+// Release forgets the last packet, so that an idle Reader keeps no received
+// bytes alive. What Read returned is not valid any more.
+func (r *Reader) Release() {
+	r.publish.Topic, r.publish.Payload = nil, nil
+	for _, ps := range [...]*Properties{&r.publish.Properties, &r.puback.Properties, &r.pubrec.Properties,
+		&r.pubrel.Properties, &r.pubcomp.Properties} {
+		ps.forget()
+	}
 }

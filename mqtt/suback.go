@@ -1,7 +1,5 @@
 package mqtt
 
-import "bytes"
-
 // Suback is SUBACK, section 3.9: one Reason Code for each Topic Filter, in
 // order.
 type Suback struct {
@@ -38,7 +36,7 @@ func (s *Suback) Append(dst []byte, v Version) ([]byte, error) {
 
 func decodeSuback(body []byte, v Version) (*Suback, error) {
 	c := &cursor{p: body}
-	s := &Suback{PacketID: c.packetID()}
+	s := &Suback{PacketID: c.packetID(TypeSuback, Server)}
 	if v >= V50 {
 		s.Properties = c.properties(nil, TypeSuback, Server).Clone()
 	}
@@ -52,11 +50,15 @@ func (c *cursor) reasons(t Type, v Version, statement string) []ReasonCode {
 		return nil
 	}
 	if len(c.p) == 0 {
-		c.fail(malformed(statement, t.String()+" without a reason code"))
+		section := "MQTT-3.8.4-6"
+		if t == TypeUnsuback {
+			section = "3.11.3"
+		}
+		c.fail(malformed(section, t.String()+" without a reason code"))
 		return nil
 	}
-	codes := []ReasonCode(nil)
-	for _, b := range bytes.Clone(c.p) {
+	codes := make([]ReasonCode, 0, len(c.p))
+	for _, b := range c.p {
 		r := ReasonCode(b)
 		wrong := !reasonAllowed(t, r, Server)
 		if v < V50 {

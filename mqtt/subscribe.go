@@ -28,8 +28,12 @@ func (s *Subscribe) Append(dst []byte, v Version) ([]byte, error) {
 		return dst, err
 	}
 	for i := range s.Subscriptions {
-		if err := encodable(TypeSubscribe, 0, nil, len(s.Subscriptions[i].Filter)); err != nil {
+		sub := &s.Subscriptions[i]
+		if err := encodable(TypeSubscribe, 0, nil, len(sub.Filter)); err != nil {
 			return dst, err
+		}
+		if sub.QoS > QoS2 || sub.RetainHandling > 2 {
+			return dst, &EncodeError{TypeSubscribe, "subscription options above 2"}
 		}
 	}
 	dst = appendHeader(dst, TypeSubscribe, 2, n)
@@ -44,7 +48,7 @@ func (s *Subscribe) Append(dst []byte, v Version) ([]byte, error) {
 
 func decodeSubscribe(body []byte, v Version) (*Subscribe, error) {
 	c := &cursor{p: body}
-	s := &Subscribe{PacketID: c.packetID()}
+	s := &Subscribe{PacketID: c.packetID(TypeSubscribe, Client)}
 	if v >= V50 {
 		s.Properties = c.properties(nil, TypeSubscribe, Client).Clone()
 	}
@@ -73,10 +77,12 @@ func decodeOptions(o byte, v Version) (s Subscription, err *Error) {
 		reserved = 0xfc
 	}
 	switch {
-	case s.QoS > QoS2:
-		return s, malformed("3.8.3.1", "a subscription with QoS 3")
 	case o&reserved != 0:
 		return s, malformed("MQTT-3.8.3-5", "reserved subscription options are set")
+	case s.QoS > QoS2 && v < V50:
+		return s, malformed("MQTT-3.1.1: 3-8.3-4", "a subscription with QoS 3")
+	case s.QoS > QoS2:
+		return s, protocolError("3.8.3.1", "a subscription with QoS 3")
 	case o>>4&3 == 3:
 		return s, protocolError("3.8.3.1", "retain handling is 3")
 	}

@@ -40,7 +40,7 @@ func (u *Unsuback) Append(dst []byte, v Version) ([]byte, error) {
 
 func decodeUnsuback(body []byte, v Version) (*Unsuback, error) {
 	c := &cursor{p: body}
-	u := &Unsuback{PacketID: c.packetID()}
+	u := &Unsuback{PacketID: c.packetID(TypeUnsuback, Server)}
 	if v >= V50 {
 		u.Properties = c.properties(nil, TypeUnsuback, Server).Clone()
 		u.ReasonCodes = c.reasons(TypeUnsuback, v, "MQTT-3.11.3-2")

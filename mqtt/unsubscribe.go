@@ -43,7 +43,7 @@ func (u *Unsubscribe) Append(dst []byte, v Version) ([]byte, error) {
 
 func decodeUnsubscribe(body []byte, v Version) (*Unsubscribe, error) {
 	c := &cursor{p: body}
-	u := &Unsubscribe{PacketID: c.packetID()}
+	u := &Unsubscribe{PacketID: c.packetID(TypeUnsubscribe, Client)}
 	if v >= V50 {
 		u.Properties = c.properties(nil, TypeUnsubscribe, Client).Clone()
 	}

@@ -112,14 +112,31 @@ func (c *cursor) text() []byte {
 }
 
 // packetID returns a Packet Identifier that is not 0.
-func (c *cursor) packetID() PacketID {
+func (c *cursor) packetID(t Type, from Side) PacketID {
 	id := c.uint16()
 	if id == 0 && c.err == nil {
 		// A Protocol Error rather than Malformed: the field is readable, its
 		// value is what the standard forbids.
-		c.fail(protocolError("MQTT-2.2.1-3", "packet identifier is 0"))
+		c.fail(protocolError(packetIDStatement(t, from), "packet identifier is 0"))
 	}
 	return PacketID(id)
+}
+
+// packetIDStatement is the statement that a Packet Identifier of 0 breaks: who
+// starts an exchange assigns one that is not 0, and the answer repeats it.
+func packetIDStatement(t Type, from Side) string {
+	switch t {
+	case TypePublish:
+		if from == Server {
+			return "MQTT-2.2.1-4"
+		}
+		return "MQTT-2.2.1-3"
+	case TypeSubscribe, TypeUnsubscribe:
+		return "MQTT-2.2.1-3"
+	case TypeSuback, TypeUnsuback:
+		return "MQTT-2.2.1-6"
+	}
+	return "MQTT-2.2.1-5"
 }
 
 // end checks that the body was consumed whole.

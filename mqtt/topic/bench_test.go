@@ -27,8 +27,10 @@ type benchSet struct {
 func newBenchSet(n int, mixed bool) benchSet {
 	s := benchSet{make([]string, n), make([]string, n)}
 	for i := range n {
-		// A step coprime with n spreads neighbours, as clients connect in any order.
-		s.filters[i], s.names[i] = benchFilter(i*7919%n, mixed)
+		// Steps coprime with n: neither the order of subscribing nor that of publishing
+		// follows the topics, nor each other, as that would flatter the caches.
+		s.filters[i], _ = benchFilter(i*7919%n, mixed)
+		_, s.names[i] = benchFilter(i*104_729%n, mixed)
 	}
 	return s
 }

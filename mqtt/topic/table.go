@@ -16,7 +16,13 @@ import (
 //
 // The zero value is empty and takes one pointer.
 type table[T any] struct {
-	page atomic.Pointer[page[T]]
+	content atomic.Pointer[content[T]]
+}
+
+// content is the only item, as below most levels, or a page. It never changes.
+type content[T any] struct {
+	only *item[T]
+	page *page[T]
 }
 
 // item is what a table stores. body is the owner's, and is shared by old and new pages.
@@ -62,36 +68,34 @@ func hash(key string) uint64 {
 
 // find returns the item of key, or nil.
 func (t *table[T]) find(h uint64, key string) *item[T] {
-	p := t.page.Load()
-	for top := h; p != nil && p.parts != nil; top <<= partBits {
-		p = p.parts[top>>(64-partBits)].page.Load()
+	c := t.content.Load()
+	for top := h; c != nil && c.page != nil && c.page.parts != nil; top <<= partBits {
+		c = c.page.parts[top>>(64-partBits)].content.Load()
 	}
-	if p == nil {
+	switch {
+	case c == nil:
 		return nil
+	case c.page != nil:
+		return c.page.find(h, key)
+	case c.only.key == key:
+		return c.only
 	}
-	mask := uint64(len(p.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		s := &p.slots[i]
-		switch s.hash.Load() {
-		case free:
-			return nil
-		case h:
-			if it := s.item.Load(); it != nil && it.key == key {
-				return it
-			}
-		}
-	}
+	return nil
 }
 
 func (t *table[T]) empty() bool {
-	return t.page.Load() == nil
+	return t.content.Load() == nil
 }
 
 // all yields every item until yield returns false; then it returns false as well.
 func (t *table[T]) all(yield func(*item[T]) bool) bool {
-	p := t.page.Load()
-	if p == nil {
+	c := t.content.Load()
+	if c == nil {
 		return true
+	}
+	p := c.page
+	if p == nil {
+		return yield(c.only)
 	}
 	if p.parts != nil {
 		for i := range p.parts {
@@ -116,10 +120,20 @@ func (t *table[T]) add(h uint64, it *item[T]) {
 
 // addAt is add for a table that lies depth parts deep.
 func (t *table[T]) addAt(h uint64, it *item[T], depth int) {
-	p := t.page.Load()
-	if p == nil || p.parts == nil && p.full() {
+	c := t.content.Load()
+	if c == nil {
+		t.content.Store(&content[T]{only: it})
+		return
+	}
+	p := c.page
+	switch {
+	case p == nil:
+		p = newPage[T](4)
+		p.put(hash(c.only.key), c.only)
+		t.content.Store(&content[T]{page: p})
+	case p.parts == nil && p.full():
 		p = p.grown(depth)
-		t.page.Store(p)
+		t.content.Store(&content[T]{page: p})
 	}
 	if p.parts != nil {
 		p.part(h, depth).addAt(h, it, depth+1)
@@ -135,14 +149,22 @@ func (t *table[T]) remove(h uint64, key string) bool {
 }
 
 func (t *table[T]) removeAt(h uint64, key string, depth int) bool {
-	p := t.page.Load()
-	if p == nil {
+	c := t.content.Load()
+	if c == nil {
 		return false
+	}
+	p := c.page
+	if p == nil {
+		if c.only.key != key {
+			return false
+		}
+		t.content.Store(nil)
+		return true
 	}
 	if p.parts != nil {
 		ok := p.part(h, depth).removeAt(h, key, depth+1)
 		if ok && p.hollow() {
-			t.page.Store(nil)
+			t.content.Store(nil)
 		}
 		return ok
 	}
@@ -150,12 +172,31 @@ func (t *table[T]) removeAt(h uint64, key string, depth int) bool {
 		return false
 	}
 	switch {
-	case p.live == 0:
-		t.page.Store(nil)
+	case p.live == 1:
+		t.content.Store(&content[T]{only: p.last()})
 	case int(p.live)*8 < len(p.slots):
-		t.page.Store(p.resized())
+		t.content.Store(&content[T]{page: p.resized()})
 	}
 	return true
+}
+
+func newPage[T any](slots int) *page[T] {
+	return &page[T]{slots: make([]slot[T], slots)}
+}
+
+func (p *page[T]) find(h uint64, key string) *item[T] {
+	mask := uint64(len(p.slots) - 1)
+	for i := h & mask; ; i = (i + 1) & mask {
+		s := &p.slots[i]
+		switch s.hash.Load() {
+		case free:
+			return nil
+		case h:
+			if it := s.item.Load(); it != nil && it.key == key {
+				return it
+			}
+		}
+	}
 }
 
 func (p *page[T]) part(h uint64, depth int) *table[T] {
@@ -214,12 +255,19 @@ func (p *page[T]) take(h uint64, key string) bool {
 	}
 }
 
-// grown returns a page with the same items and room for one more: split into parts when
-// it would get too large. p may be nil.
-func (p *page[T]) grown(depth int) *page[T] {
-	if p == nil {
-		return &page[T]{slots: make([]slot[T], 2)}
+// last returns an item; the page has one left.
+func (p *page[T]) last() *item[T] {
+	for i := range p.slots {
+		if it := p.slots[i].item.Load(); it != nil {
+			return it
+		}
 	}
+	return nil
+}
+
+// grown returns a page with the same items and room for one more: split into parts when
+// it would get too large.
+func (p *page[T]) grown(depth int) *page[T] {
 	if p.room() <= maxSlots || depth == maxDepth {
 		return p.resized()
 	}
@@ -238,7 +286,7 @@ func (p *page[T]) room() int {
 }
 
 func (p *page[T]) resized() *page[T] {
-	q := &page[T]{slots: make([]slot[T], p.room())}
+	q := newPage[T](p.room())
 	for i := range p.slots {
 		if h := p.slots[i].hash.Load(); h > deleted {
 			q.put(h, p.slots[i].item.Load())

@@ -233,10 +233,10 @@ func TestManyFilters(t *testing.T) {
 	for i := range n {
 		tree.Set(filter(i), 0, i)
 	}
-	if p := tree.exact.page.Load(); p.parts == nil {
+	if p := tree.exact.content.Load().page; p.parts == nil {
 		t.Error("the exact table has not split")
 	}
-	if p := tree.root.children.page.Load(); p.parts == nil {
+	if p := tree.root.children.content.Load().page; p.parts == nil {
 		t.Error("the root's children have not split")
 	}
 	for i := range n {

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Checks a broker with mosquitto_pub and mosquitto_sub 2.0: mosquitto_check.sh mqtt://HOST:PORT
-# Prints a line for each check and stops with exit code 1 at the first that fails.
+# Checks a broker with mosquitto_pub and mosquitto_sub 2.0: mosquitto_check.sh mqtt://HOST:PORT [BROKER]
+# The BROKER mosquitto is excused from what it is known to break. Prints a line for each check and stops with exit code 1 at the first that fails.
 set -euo pipefail
 
 hostport=${1#mqtt://}
 hostport=${hostport%/}
 host=${hostport%:*} port=${hostport##*:}
 dir=$(mktemp -d)
+broker=${2:-}
 wait_s=20 # seconds that an answer may take on a slow machine
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT
 
@@ -33,6 +34,11 @@ sub() {
     sleep 0.05
   done
   fail "no SUBACK: $(tail -c 300 "$dir/$name")"
+}
+
+# leave ARGS... subscribes and leaves at once; with a Client Identifier and no -c it ends the session of that name.
+leave() {
+  mosquitto_sub -h "$host" -p "$port" -V "$version" -E -W "$wait_s" "$@" >"$dir/leave" || fail "mosquitto_sub -E exits with $?"
 }
 
 # got NAME waits for the subscriber's end and leaves its messages in $messages.
@@ -62,12 +68,15 @@ delivery() {
 
 # Lines of one publisher arrive in order, more than fit in flight.
 order() {
-  local q
+  local q n
   for q in 0 1 2; do
-    format=%p sub a 1000 -t m/order -q "$q"
-    seq 1000 | pub -t m/order -q "$q" -l
+    n=1000
+    # mosquitto 2.0 as broker passes the Receive Maximum of 20 that mosquitto_sub sets, against [MQTT-3.3.4-9].
+    [[ $broker/$version/$q == mosquitto/mqttv5/2 ]] && n=20
+    format=%p sub a "$n" -t m/order -q "$q"
+    seq "$n" | pub -t m/order -q "$q" -l
     got a
-    want "$messages" "$(seq 1000)" "order at QoS $q"
+    want "$messages" "$(seq "$n")" "order at QoS $q"
   done
 }
 
@@ -104,13 +113,13 @@ session() {
   local id="m-session-$version"
   local -a keep=(-i "$id" -c)
   [[ $version == mqttv5 ]] && keep+=(-x 300)
-  mosquitto_sub -h "$host" -p "$port" -V "$version" "${keep[@]}" -t m/session -q 1 -E -W "$wait_s" || fail "exit code $?"
+  leave -i "$id" -t m/other
+  leave "${keep[@]}" -t m/session -q 1
   seq 20 | pub -t m/session -q 1 -l
   format=%p sub a 20 "${keep[@]}" -t m/session -q 1
   got a
   want "$messages" "$(seq 20)" "messages that waited"
-  # A new clean session ends the old one.
-  mosquitto_sub -h "$host" -p "$port" -V "$version" -i "$id" -t m/other -E -W "$wait_s" || fail "exit code $?"
+  leave -i "$id" -t m/other
 }
 
 big() {

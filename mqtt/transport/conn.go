@@ -1,0 +1,301 @@
+package transport
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// flushAt is the size of an out-buffer that does not wait for the end of the turn.
+const flushAt = 64 << 10
+
+// Conn is one Network Connection. All methods may be called from any goroutine, also inside Feed, and never block.
+type Conn struct {
+	nc   net.Conn // below TLS and WebSocket
+	sock sock
+	h    Handler
+	opt  *Options
+	filt *filters // nil for plain TCP and Unix sockets
+
+	// Owned by the reader.
+	rest  *inbuf // bytes that Feed left; nil when there are none
+	again bool   // rest must be presented without waiting for more
+	eof   bool   // the peer will send nothing more
+	last  bool   // nothing can be written, the reader reads on for a moment
+
+	closing atomic.Bool // nothing is fed any more; set with mu held
+	paused  atomic.Bool // set with mu held
+	in, sum atomic.Uint64
+
+	mu       sync.Mutex
+	cond     *sync.Cond // made when the reader first waits
+	out      *outbuf    // appended, nil when clean
+	cur      *outbuf    // being written by whoever set flushing
+	err      error      // why it closes
+	werr     error      // why nothing can be written any more
+	closeAt  time.Time  // end of a closing flush
+	dirty    bool       // some batch owes a flush
+	flushing bool       // one goroutine writes; the others leave their bytes to it
+	full     bool       // an Append was refused
+	drained  bool       // Drained is due
+	broken   bool       // what is buffered is dropped
+	done     bool       // the closing flush is over
+	started  bool
+	linger   bool // half close, then wait for the peer
+}
+
+// New prepares nc to be driven by a handler that [Conn.Start] is given, so that the handler can know its Conn first.
+// The Conn owns nc from now on. A connection that Dial or a Listener made is taken apart: its TLS and WebSocket layers
+// are worked on bytes, between the socket and Feed. Any other net.Conn is read by a goroutine that blocks in Read.
+func New(nc net.Conn, o Options) *Conn {
+	return newConn(nc, o.withDefaults())
+}
+
+func newConn(nc net.Conn, opt *Options) *Conn {
+	c := &Conn{nc: nc, opt: opt}
+	if l, ok := nc.(*link); ok {
+		c.nc = l.Conn
+		c.filt = l.detach(c)
+	}
+	c.sock = newSock(c.nc)
+	return c
+}
+
+// Start drives nc with h until it is closed.
+func Start(nc net.Conn, h Handler, o Options) *Conn {
+	c := New(nc, o)
+	c.Start(h)
+	return c
+}
+
+// Start begins to feed h. It must be called once.
+func (c *Conn) Start(h Handler) {
+	c.h = h
+	c.mu.Lock()
+	c.started = true
+	c.mu.Unlock()
+	go c.run()
+}
+
+// Append copies p to the out-buffer. It reports false, and takes nothing, when more than OutLimit waits there or the
+// connection is closing. With a nil Batch it is sent at once.
+func (c *Conn) Append(b *Batch, p []byte) bool {
+	c.mu.Lock()
+	o := c.room()
+	if o == nil {
+		c.mu.Unlock()
+		return false
+	}
+	o.append(p)
+	c.appended(b, o)
+	return true
+}
+
+// AppendID is Append with the two bytes at offset at replaced by id: a shared frame with a Packet Identifier of its own.
+func (c *Conn) AppendID(b *Batch, frame []byte, at int, id uint16) bool {
+	c.mu.Lock()
+	o := c.room()
+	if o == nil {
+		c.mu.Unlock()
+		return false
+	}
+	start := len(o.b)
+	o.append(frame)
+	binary.BigEndian.PutUint16(o.b[start+at:], id)
+	c.appended(b, o)
+	return true
+}
+
+// AppendShared appends head, which is copied, and body, which is referenced when it is 4 KiB or larger and must
+// therefore never change.
+func (c *Conn) AppendShared(b *Batch, head, body []byte) bool {
+	c.mu.Lock()
+	o := c.room()
+	if o == nil {
+		c.mu.Unlock()
+		return false
+	}
+	o.append(head)
+	if len(body) < shareFrom || c.filt.copies() {
+		o.append(body)
+	} else {
+		o.share(body)
+	}
+	c.appended(b, o)
+	return true
+}
+
+// room returns the out-buffer if it takes another packet. mu is held.
+func (c *Conn) room() *outbuf {
+	if c.broken || c.closing.Load() {
+		return nil
+	}
+	if c.out == nil {
+		if c.cur != nil && c.buffered() > c.opt.OutLimit {
+			c.full = true
+			return nil
+		}
+		c.out = newOutbuf(c.filt.reserve())
+	} else if c.buffered() > c.opt.OutLimit {
+		c.full = true
+		return nil
+	}
+	return c.out
+}
+
+// appended sees to it that somebody flushes, and releases mu.
+func (c *Conn) appended(b *Batch, o *outbuf) {
+	if b == nil || o.left >= flushAt {
+		if c.flushing {
+			c.mu.Unlock()
+			return
+		}
+		c.flushing = true
+		c.drain()
+		return
+	}
+	owe := !c.dirty
+	c.dirty = true
+	c.mu.Unlock()
+	if owe {
+		b.dirty = append(b.dirty, c)
+	}
+}
+
+// buffered is what waits to be sent. mu is held.
+func (c *Conn) buffered() int {
+	n := c.filt.buffered()
+	if c.out != nil {
+		n += c.out.left
+	}
+	if c.cur != nil {
+		n += c.cur.left
+	}
+	return n
+}
+
+// Buffered returns how many bytes wait to be sent.
+func (c *Conn) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buffered()
+}
+
+// Pause stops reading after the current Feed, so that the peer is held back by TCP. While paused the end of the
+// connection is only noticed by writing.
+func (c *Conn) Pause() {
+	c.mu.Lock()
+	c.paused.Store(true)
+	c.mu.Unlock()
+}
+
+// Resume reads on. What Feed left unconsumed is presented first.
+func (c *Conn) Resume() {
+	c.mu.Lock()
+	c.paused.Store(false)
+	c.signal()
+	c.mu.Unlock()
+}
+
+// Close sends what is buffered, in at most CloseTimeout, and closes; Closed is then called with err (ErrClosed for nil).
+// Nothing is fed any more. The first reason given stays.
+func (c *Conn) Close(err error) {
+	c.shut(err, true)
+}
+
+// Abort closes at once and drops what is buffered.
+func (c *Conn) Abort(err error) {
+	c.mu.Lock()
+	c.abort(err)
+	c.mu.Unlock()
+}
+
+// shut begins the closing flush; linger keeps the socket half open behind it.
+func (c *Conn) shut(err error, linger bool) {
+	c.mu.Lock()
+	if c.closing.Load() {
+		c.mu.Unlock()
+		return
+	}
+	c.reason(err)
+	c.linger = linger && c.opt.Linger > 0
+	c.closeAt = time.Now().Add(c.opt.CloseTimeout)
+	if c.flushing {
+		// The writer takes it from here; if it is blocked, it must not wait longer than this.
+		_ = c.nc.SetWriteDeadline(c.closeAt)
+		c.mu.Unlock()
+		return
+	}
+	c.flushing = true
+	c.drain()
+}
+
+// abort is Abort with mu held.
+func (c *Conn) abort(err error) {
+	if c.done {
+		return
+	}
+	c.reason(err)
+	c.broken = true
+	c.linger = false
+	if !c.flushing {
+		c.drop()
+	}
+	c.ended()
+	// Not Close: on a descriptor it would wait for the reader, who may be in a Feed, or be the caller.
+	_ = c.nc.SetDeadline(longAgo())
+}
+
+// reason notes why the connection closes. mu is held.
+func (c *Conn) reason(err error) {
+	if err == nil {
+		err = ErrClosed
+	}
+	if c.err == nil {
+		c.err = err
+	}
+	c.closing.Store(true)
+}
+
+// signal wakes a reader that waits on cond. mu is held.
+func (c *Conn) signal() {
+	if c.cond != nil {
+		c.cond.Broadcast()
+	}
+}
+
+// wake makes the reader leave the socket and look at the flags. mu is held.
+func (c *Conn) wake() {
+	c.signal()
+	_ = c.nc.SetReadDeadline(longAgo())
+}
+
+// longAgo is a deadline that has passed.
+func longAgo() time.Time { return time.Unix(1, 0) }
+
+// RemoteAddr returns the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// LocalAddr returns our own address.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// TLS returns what the TLS handshake agreed on, nil without TLS.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.filt == nil || c.filt.tls == nil {
+		if t, ok := c.nc.(*tls.Conn); ok {
+			s := t.ConnectionState()
+			return &s
+		}
+		return nil
+	}
+	s := c.filt.tls.ConnectionState()
+	return &s
+}
+
+// Stats returns the bytes read and written so far.
+func (c *Conn) Stats() Stats {
+	return Stats{In: c.in.Load(), Out: c.sum.Load()}
+}

@@ -1,0 +1,259 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+)
+
+// DefaultMaxHandshakes is how many TLS and WebSocket handshakes may be under way.
+const DefaultMaxHandshakes = 4096
+
+// ListenOptions are how connections are accepted. The zero value works, but mqtts and wss need TLS.
+type ListenOptions struct {
+	// Conn is what every accepted connection is driven with.
+	Conn Options
+
+	// TLS must hold a certificate for mqtts and wss.
+	TLS *tls.Config
+
+	// CheckOrigin decides on the Origin header of a WebSocket request that has one, for host as the client wrote it.
+	// Default: every origin is taken.
+	CheckOrigin func(origin, host string) bool
+
+	// Header is sent with the WebSocket response.
+	Header http.Header
+
+	// HandshakeTimeout bounds the handshakes of TLS and WebSocket. Default DefaultHandshakeTimeout.
+	HandshakeTimeout time.Duration
+
+	// MaxHandshakes bounds how many of them are under way; more connections wait to be accepted. Default
+	// DefaultMaxHandshakes.
+	MaxHandshakes int
+
+	// UnixMode is the mode of a Unix socket's file. Default: what the umask leaves.
+	UnixMode fs.FileMode
+
+	// OnError is told what goes wrong without ending the Listener: a failed handshake with the peer's address, or a
+	// failed accept with nil. It must not block and may be called by several goroutines. Default: nothing.
+	OnError func(peer net.Addr, err error)
+}
+
+// Listener accepts connections.
+type Listener struct {
+	nl   net.Listener
+	ep   Endpoint
+	opt  ListenOptions
+	conn *Options
+	tls  *tls.Config
+	sem  chan struct{}
+	wg   sync.WaitGroup
+
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Listen opens e. A Unix socket's file that nobody listens on any more is replaced.
+func Listen(ctx context.Context, e *Endpoint, o ListenOptions) (*Listener, error) {
+	if e.TLS() && (o.TLS == nil || (len(o.TLS.Certificates) == 0 && o.TLS.GetCertificate == nil && o.TLS.GetConfigForClient == nil)) {
+		return nil, fmt.Errorf("transport: listen %s: a certificate is needed", e)
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = DefaultHandshakeTimeout
+	}
+	if o.MaxHandshakes <= 0 {
+		o.MaxHandshakes = DefaultMaxHandshakes
+	}
+	nl, err := listenSocket(ctx, e, o)
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", e, dialCause(err))
+	}
+	l := &Listener{
+		nl: nl, ep: *e, opt: o, conn: o.Conn.withDefaults(),
+		sem:    make(chan struct{}, o.MaxHandshakes),
+		closed: make(chan struct{}),
+	}
+	if e.TLS() {
+		l.tls = o.TLS.Clone()
+		l.tls.DynamicRecordSizingDisabled = true
+	}
+	return l, nil
+}
+
+func listenSocket(ctx context.Context, e *Endpoint, o ListenOptions) (net.Listener, error) {
+	if e.Scheme != SchemeUnix {
+		lc := net.ListenConfig{KeepAlive: -1, Control: listenControl}
+		return lc.Listen(ctx, "tcp", net.JoinHostPort(e.Host, e.Port))
+	}
+	if err := removeStale(ctx, e.Path); err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	nl, err := lc.Listen(ctx, "unix", e.Path) // unlinked by its Close
+	if err == nil && o.UnixMode != 0 {
+		if err = os.Chmod(e.Path, o.UnixMode); err != nil {
+			_ = nl.Close()
+		}
+	}
+	return nl, err
+}
+
+// removeStale removes a socket's file that a process left behind. Other files, and sockets in use, stay.
+func removeStale(ctx context.Context, path string) error {
+	fi, err := os.Lstat(path)
+	if err != nil || fi.Mode().Type() != fs.ModeSocket {
+		return nil // nothing there, or bind will say what
+	}
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = nc.Close()
+		return errors.New("another process listens there")
+	}
+	if !refused(err) {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// Addr returns the address listened on, with the port that was picked.
+func (l *Listener) Addr() net.Addr { return l.nl.Addr() }
+
+// URL returns what a client on this machine can dial: an unspecified address is given as a loopback address.
+func (l *Listener) URL() string {
+	e := l.ep
+	if a, ok := l.nl.Addr().(*net.TCPAddr); ok {
+		e.Port = fmt.Sprint(a.Port)
+		if e.Host == "" || (net.ParseIP(e.Host) != nil && net.ParseIP(e.Host).IsUnspecified()) {
+			e.Host = "127.0.0.1"
+			if a.IP.To4() == nil && e.Host == "::" {
+				e.Host = "::1"
+			}
+		}
+	}
+	return e.String()
+}
+
+// Close stops accepting and ends handshakes that are under way. Connections that were handed out stay.
+func (l *Listener) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.closed)
+		err = l.nl.Close()
+	})
+	return err
+}
+
+// Serve accepts connections until ctx ends or Close is called, then waits for the handshakes under way and returns nil.
+// accept is called for each before any byte is fed, by several goroutines with TLS or WebSocket, and must not block;
+// its Conn can be used. A nil Handler refuses the connection. Errors of accept(2) are told to OnError and tried again.
+func (l *Listener) Serve(ctx context.Context, accept func(*Conn) Handler) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	defer l.wg.Wait()
+	hctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	spare := newSpare()
+	defer spare.close()
+	wait := time.Duration(0)
+	for {
+		nc, err := l.nl.Accept()
+		if err == nil {
+			wait = 0
+			l.handle(hctx, nc, accept)
+			continue
+		}
+		select {
+		case <-l.closed:
+			return nil
+		default:
+		}
+		l.report(nil, fmt.Errorf("transport: accept on %s: %w", l.ep.String(), err))
+		if tooManyFiles(err) {
+			spare.turnAway(l.nl)
+		}
+		// The limit is gone as soon as somebody disconnects, or it stays: never faster than that, never slower than 1 s.
+		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+		select {
+		case <-l.closed:
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// handle starts nc, by way of its handshakes.
+func (l *Listener) handle(ctx context.Context, nc net.Conn, accept func(*Conn) Handler) {
+	if !l.ep.TLS() && !l.ep.WebSocket() {
+		l.start(nc, accept)
+		return
+	}
+	select {
+	case l.sem <- struct{}{}:
+	case <-l.closed:
+		_ = nc.Close()
+		return
+	}
+	l.wg.Add(1)
+	go func() {
+		defer l.wg.Done()
+		defer func() { <-l.sem }()
+		hctx, cancel := context.WithTimeout(ctx, l.opt.HandshakeTimeout)
+		defer cancel()
+		lk := &link{Conn: nc}
+		if step, err := lk.handshake(hctx, func(lk *link) (string, error) { return lk.server(hctx, l) }); err != nil {
+			_ = nc.Close()
+			l.report(nc.RemoteAddr(), fmt.Errorf("transport: %s handshake: %w", step, err))
+			return
+		}
+		l.start(lk, accept)
+	}()
+}
+
+func (l *Listener) start(nc net.Conn, accept func(*Conn) Handler) {
+	c := newConn(nc, l.conn)
+	h := accept(c)
+	if h == nil {
+		c.Close(nil)
+		return
+	}
+	c.Start(h)
+}
+
+func (l *Listener) report(peer net.Addr, err error) {
+	if l.opt.OnError != nil {
+		l.opt.OnError(peer, err)
+	}
+}
+
+// server makes the handshakes of a Server. It returns the step that failed.
+func (l *link) server(ctx context.Context, ln *Listener) (string, error) {
+	if ln.ep.TLS() {
+		l.below = &tlsBelow{Conn: l.Conn}
+		l.tls = tls.Server(l.below, ln.tls)
+		if err := l.tls.HandshakeContext(ctx); err != nil {
+			return "TLS", err
+		}
+	}
+	if !ln.ep.WebSocket() {
+		return "TLS", nil
+	}
+	return "WebSocket", l.upgradeServer(ln)
+}
+
+// wsPath is the path that requests must have.
+func wsPath(p string) string {
+	u, err := url.ParseRequestURI(p)
+	if err != nil || u.Path == "" {
+		return DefaultPath
+	}
+	return u.Path
+}

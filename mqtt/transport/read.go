@@ -1,0 +1,288 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	readChunk   = 64 << 10
+	overlapFrom = 4 << 10 // a read of more than this is answered before the next one, so that pipelines overlap
+	yieldAfter  = 3       // full reads in one turn before the others get the processor
+	lingerBytes = 4 << 20 // discarded at most while lingering
+)
+
+// turn is what one read turn needs. It is taken from a pool when bytes arrive and given back before parking.
+type turn struct {
+	batch Batch
+	buf   [readChunk]byte
+	raw   []byte // ciphertext, for TLS only
+}
+
+// inbuf keeps the bytes that Feed did not consume.
+type inbuf struct {
+	b []byte
+}
+
+// Shared by all connections; a pool holds no state.
+var (
+	turns  = sync.Pool{New: func() any { return new(turn) }}
+	inbufs = sync.Pool{New: func() any { return &inbuf{b: make([]byte, 0, 512)} }}
+)
+
+func (i *inbuf) release() {
+	if cap(i.b) <= readChunk {
+		i.b = i.b[:0]
+		inbufs.Put(i)
+	}
+}
+
+// run is the reader: parked in the socket without a buffer until there is something to do.
+func (c *Conn) run() {
+	for !c.attend() {
+		err := c.sock.park(c.turn)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			c.expired()
+		default:
+			c.readFailed(err)
+		}
+	}
+	c.finish()
+}
+
+// attend does what others asked the reader for. It reports whether the connection has ended.
+func (c *Conn) attend() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case c.closing.Load():
+			return true
+		case c.werr != nil && (c.paused.Load() || c.opt.Linger < 0):
+			c.abort(c.werr)
+		case c.drained:
+			c.drained = false
+			c.mu.Unlock()
+			c.callDrained()
+			c.mu.Lock()
+		case c.paused.Load():
+			c.again = true
+			c.wait()
+		default:
+			return false
+		}
+	}
+}
+
+// wait parks the reader until signal. mu is held.
+func (c *Conn) wait() {
+	if c.cond == nil {
+		c.cond = sync.NewCond(&c.mu)
+	}
+	c.cond.Wait()
+}
+
+func (c *Conn) callDrained() {
+	d, ok := c.h.(Drainer)
+	if !ok {
+		return
+	}
+	t := turns.Get().(*turn)
+	d.Drained(&t.batch)
+	t.batch.Flush()
+	turns.Put(t)
+}
+
+// expired clears the deadline that woke the reader. After a write error it is given a moment to read on, which is over
+// when the deadline comes a second time.
+func (c *Conn) expired() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.werr == nil:
+		_ = c.nc.SetReadDeadline(time.Time{})
+	case c.last:
+		c.abort(c.werr)
+	default:
+		c.last = true
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.opt.Linger))
+	}
+}
+
+// turn reads what the socket holds and feeds it. It reports whether the reader has to leave the parked read.
+func (c *Conn) turn() (leave bool) {
+	t := turns.Get().(*turn)
+	leave = c.readAll(t)
+	t.batch.Flush()
+	c.filt.parkLayers()
+	turns.Put(t)
+	return leave
+}
+
+// readAll reads until the socket is empty: only then is it sure that no end of stream hides behind the data.
+func (c *Conn) readAll(t *turn) (leave bool) {
+	work, n := c.takeRest(t)
+	ok := true
+	if c.again {
+		c.again = false
+		if n > 0 {
+			n, ok = c.feed(t, work[:n])
+		}
+	}
+	for full := 0; ok; {
+		if c.closing.Load() || c.paused.Load() {
+			c.keepRest(work, n)
+			return true
+		}
+		if n == len(work) {
+			if work = c.grow(work); work == nil {
+				c.shut(ErrTooLarge, true)
+				return true
+			}
+		}
+		m, err := c.fill(t, work[n:])
+		if m > 0 {
+			n += m
+			filled := n == len(work)
+			if n, ok = c.feed(t, work[:n]); !ok {
+				break
+			}
+			if m > overlapFrom {
+				t.batch.Flush()
+			}
+			if filled {
+				if full++; full%yieldAfter == 0 {
+					runtime.Gosched()
+				}
+			}
+		}
+		if err != nil {
+			c.keepRest(work, n)
+			return c.stopped(t, err)
+		}
+	}
+	c.keepRest(work, 0)
+	return true
+}
+
+// feed hands p to the handler, moves what it left to the front of p and returns how much that is. False means that the
+// connection is closing.
+func (c *Conn) feed(t *turn, p []byte) (left int, ok bool) {
+	used, err := c.h.Feed(&t.batch, p)
+	if err != nil {
+		c.shut(err, true)
+		return 0, false
+	}
+	if used == 0 {
+		return len(p), true
+	}
+	return copy(p, p[used:]), true
+}
+
+// stopped handles why fill brought no more.
+func (c *Conn) stopped(t *turn, err error) (leave bool) {
+	if err == errWouldBlock {
+		return false
+	}
+	t.batch.Flush()
+	c.readFailed(err)
+	return true
+}
+
+// readFailed ends the connection for a reader that can read no more. At the end of the stream what is buffered is still
+// sent: the peer may only have closed its half.
+func (c *Conn) readFailed(err error) {
+	c.eof = true
+	if err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, ErrWebSocket) {
+		c.shut(err, false)
+		return
+	}
+	if errors.Is(err, net.ErrClosed) {
+		err = ErrClosed
+	}
+	c.Abort(err)
+}
+
+// takeRest returns the buffer to read into and how many bytes at its front Feed has seen already.
+func (c *Conn) takeRest(t *turn) (work []byte, n int) {
+	r := c.rest
+	if r == nil {
+		return t.buf[:], 0
+	}
+	if len(r.b) > readChunk/2 {
+		return r.b[:cap(r.b)], len(r.b)
+	}
+	n = copy(t.buf[:], r.b)
+	c.rest = nil
+	r.release()
+	return t.buf[:], n
+}
+
+// keepRest keeps the first n bytes of work for the next turn. c.rest is work's owner, or nil when it is the turn's.
+func (c *Conn) keepRest(work []byte, n int) {
+	r := c.rest
+	if n > readChunk/2 && r != nil {
+		r.b = work[:n]
+		return
+	}
+	c.rest = nil
+	if n > 0 {
+		c.rest = inbufs.Get().(*inbuf)
+		c.rest.b = append(c.rest.b[:0], work[:n]...)
+	}
+	if r != nil {
+		r.release()
+	}
+}
+
+// grow returns a larger buffer that begins with all of work, nil if the limit is reached. It doubles what has really
+// arrived and never trusts a length that the peer claims.
+func (c *Conn) grow(work []byte) []byte {
+	size := min(2*len(work), c.opt.InLimit)
+	if size <= len(work) {
+		return nil
+	}
+	b := make([]byte, size)
+	copy(b, work)
+	c.rest = &inbuf{b: b[:len(work)]}
+	return b
+}
+
+// finish is the end of the reader: the closing flush, Closed, the socket.
+func (c *Conn) finish() {
+	c.mu.Lock()
+	for !c.done {
+		c.wait()
+	}
+	err, linger := c.err, c.linger && !c.eof
+	c.mu.Unlock()
+	c.keepRest(nil, 0)
+	c.h.Closed(err)
+	if linger {
+		c.discard()
+	}
+	_ = c.nc.Close()
+}
+
+// discard reads until the peer has closed too. Closing with unread bytes would send a reset, and that can destroy what
+// the peer has not read yet, the DISCONNECT or CONNACK that says why.
+func (c *Conn) discard() {
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.opt.Linger))
+	buf := make([]byte, 1<<10)
+	for sum := 0; sum < lingerBytes; {
+		n, err := c.nc.Read(buf)
+		if err != nil {
+			return
+		}
+		if sum += n; n == len(buf) && n < readChunk {
+			buf = make([]byte, readChunk)
+		}
+	}
+}

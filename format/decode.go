@@ -1,0 +1,314 @@
+package format
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mqt/mqtt"
+)
+
+// DecodeError is a line that is no message in the shape that JSON prints.
+type DecodeError struct {
+	// Key is the member at fault, "" for the line as a whole.
+	Key  string
+	Text string
+	Err  error // what lies below, or nil
+}
+
+func (e *DecodeError) Error() string {
+	var b strings.Builder
+	b.WriteString("format: JSON message")
+	if e.Key != "" {
+		b.WriteString(", " + strconv.QuoteToGraphic(e.Key))
+	}
+	b.WriteString(": " + e.Text)
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// DecodeJSON reads a line that JSON printed, or mosquitto_sub of any version,
+// or a person wrote: only "topic" must be there. A payload that is neither a
+// string nor null is published as the JSON text it is. payloadlen is not
+// believed, so that a line may be edited. What is not understood is an error
+// rather than lost: an unknown or repeated member, a value out of its range,
+// bytes that are not UTF-8. The error is a *DecodeError.
+func DecodeJSON(line []byte) (*Received, error) {
+	if !utf8.Valid(line) {
+		return nil, &DecodeError{Text: "not UTF-8"}
+	}
+	d := &decoder{m: &Received{Message: &mqtt.Message{}}, seen: make(map[string]bool)}
+	if err := members(line, d.member); err != nil {
+		return nil, err
+	}
+	if !d.seen["topic"] {
+		return nil, &DecodeError{Key: "topic", Text: "is missing"}
+	}
+	if d.seen["payload"] && d.seen["payload"+base64Suffix] {
+		return nil, &DecodeError{Key: "payload", Text: "there is payload_base64 too"}
+	}
+	return d.m, nil
+}
+
+type decoder struct {
+	m    *Received
+	seen map[string]bool // members of the object and of its properties
+}
+
+// members calls yield with each member of an object, in order.
+func members(object []byte, yield func(key string, value json.RawMessage) error) error {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	t, err := dec.Token()
+	if err == nil && t != json.Delim('{') {
+		err = errors.New("not an object")
+	}
+	for err == nil && dec.More() {
+		var value json.RawMessage
+		if t, err = dec.Token(); err == nil {
+			err = dec.Decode(&value)
+		}
+		if err != nil {
+			break
+		}
+		key, _ := t.(string) // the decoder accepts nothing else here
+		if err := yield(key, value); err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		_, err = dec.Token() // the closing brace
+	}
+	if err == nil && len(bytes.TrimSpace(object[dec.InputOffset():])) > 0 {
+		err = errors.New("more behind the object")
+	}
+	if err != nil {
+		return &DecodeError{Text: "not a JSON object", Err: err}
+	}
+	return nil
+}
+
+func (d *decoder) member(key string, value json.RawMessage) error {
+	if d.seen[key] {
+		return &DecodeError{Key: key, Text: "is there twice"}
+	}
+	d.seen[key] = true
+	var err error
+	m := d.m
+	switch key {
+	case "tst":
+		m.At, err = decodeTime(value)
+	case "topic":
+		if m.Topic, err = decodeString(value); err == nil && m.Topic == "" {
+			err = errors.New("is empty")
+		}
+	case "qos":
+		var n uint32
+		n, err = decodeNumber(value, uint32(mqtt.QoS2))
+		m.QoS = mqtt.QoS(n)
+	case "retain":
+		m.Retain, err = decodeBool(value)
+	case "dup":
+		m.Dup, err = decodeBool(value)
+	case "payloadlen":
+	case "mid":
+		var n uint32
+		n, err = decodeNumber(value, 0xffff)
+		m.PacketID = mqtt.PacketID(n)
+	case "properties":
+		return members(value, d.property)
+	case "payload":
+		m.Payload, err = decodePayload(value)
+	case "payload" + base64Suffix:
+		m.Payload, err = decodeBase64(value)
+	default:
+		err = errors.New("is not known; members are tst topic qos retain payloadlen mid dup properties payload payload_base64")
+	}
+	return wrong(key, err)
+}
+
+func wrong(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*DecodeError](err); ok {
+		return e
+	}
+	return &DecodeError{Key: key, Text: err.Error(), Err: errors.Unwrap(err)}
+}
+
+func decodeString(value json.RawMessage) (string, error) {
+	var s string
+	if value[0] != '"' {
+		return "", errors.New("is not a string")
+	}
+	if err := json.Unmarshal(value, &s); err != nil {
+		return "", err
+	}
+	// The library puts U+FFFD for half a surrogate pair: that would be a loss.
+	if strings.Contains(s, "\uFFFD") && !bytes.Contains(value, []byte("\uFFFD")) &&
+		!bytes.Contains(bytes.ToLower(value), []byte(`\ufffd`)) {
+		return "", errors.New("holds half a surrogate pair")
+	}
+	return s, nil
+}
+
+func decodeNumber(value json.RawMessage, limit uint32) (uint32, error) {
+	n, err := strconv.ParseUint(string(value), 10, 32)
+	if err != nil || uint32(n) > limit {
+		return 0, fmt.Errorf("is not a whole number from 0 to %d", limit)
+	}
+	return uint32(n), nil
+}
+
+// decodeBool takes 0 and 1 too: mosquitto wrote them before 2.1.
+func decodeBool(value json.RawMessage) (bool, error) {
+	switch string(value) {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, errors.New("is neither true nor false")
+}
+
+func decodeBase64(value json.RawMessage) ([]byte, error) {
+	s, err := decodeString(value)
+	if err != nil {
+		return nil, err
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, errors.New("is not base64")
+	}
+	return b, nil
+}
+
+func decodePayload(value json.RawMessage) ([]byte, error) {
+	switch {
+	case string(value) == "null":
+		return nil, nil
+	case value[0] == '"':
+		s, err := decodeString(value)
+		return []byte(s), err
+	}
+	return bytes.Clone(value), nil
+}
+
+// decodeTime reads the time of 2.1, of RFC 3339, and of mosquitto 2.0, which
+// put a Z before the zone.
+func decodeTime(value json.RawMessage) (time.Time, error) {
+	s, err := decodeString(value)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if i := strings.IndexByte(s, 'Z'); i >= 0 && i < len(s)-1 {
+		s = s[:i] + s[i+1:]
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05-0700", time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errors.New("is not a time such as 2026-11-25T15:04:05.123456+0100")
+}
+
+const userProperties = "user-properties"
+
+func (d *decoder) property(key string, value json.RawMessage) error {
+	name, encoded := strings.CutSuffix(key, base64Suffix)
+	id, known := mqtt.ParsePropertyID(name)
+	// Several identifiers were repeated members in mosquitto.
+	if d.seen["properties."+name] && id != mqtt.SubscriptionIdentifier {
+		return &DecodeError{Key: key, Text: "is there twice"}
+	}
+	d.seen["properties."+name] = true
+	var err error
+	switch {
+	case key == userProperties:
+		return wrong(key, d.users(value))
+	case !known || !id.AllowedIn(mqtt.TypePublish) || id == mqtt.UserProperty || encoded && !id.IsBinary():
+		err = errors.New("is no property of a message")
+	case id == mqtt.SubscriptionIdentifier:
+		err = d.identifiers(value)
+	case id.IsNumber():
+		err = d.number(id, value)
+	case encoded:
+		var b []byte
+		b, err = decodeBase64(value)
+		d.add(mqtt.Bin(id, b))
+	default:
+		var s string
+		s, err = decodeString(value)
+		d.add(mqtt.Str(id, s))
+	}
+	return wrong(key, err)
+}
+
+func (d *decoder) add(p mqtt.Property) { d.m.Properties = append(d.m.Properties, p) }
+
+func (d *decoder) number(id mqtt.PropertyID, value json.RawMessage) error {
+	n, err := decodeNumber(value, id.MaxNumber())
+	switch {
+	case err != nil:
+		return err
+	case id != mqtt.TopicAlias:
+		d.add(mqtt.Num(id, n))
+	case n == 0: // [MQTT-3.3.2-8]
+		return errors.New("is 0")
+	default:
+		d.m.TopicAlias = uint16(n)
+	}
+	return nil
+}
+
+func (d *decoder) identifiers(value json.RawMessage) error {
+	list := []json.RawMessage{value}
+	if value[0] == '[' {
+		if err := json.Unmarshal(value, &list); err != nil {
+			return err
+		}
+	}
+	for _, one := range list {
+		n, err := decodeNumber(one, mqtt.SubscriptionIdentifier.MaxNumber())
+		if err == nil && n == 0 {
+			err = errors.New("is 0") // 3.3.2.3.8
+		}
+		if err != nil {
+			return err
+		}
+		d.m.SubscriptionIdentifiers = append(d.m.SubscriptionIdentifiers, n)
+	}
+	return nil
+}
+
+// users takes an array of objects, and the one object of mosquitto 2.0, whose
+// members may repeat.
+func (d *decoder) users(value json.RawMessage) error {
+	list := []json.RawMessage{value}
+	if value[0] == '[' {
+		if err := json.Unmarshal(value, &list); err != nil {
+			return err
+		}
+	}
+	for _, one := range list {
+		err := members(one, func(key string, value json.RawMessage) error {
+			s, err := decodeString(value)
+			d.add(mqtt.User(key, s))
+			return wrong(key, err)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

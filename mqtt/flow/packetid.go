@@ -200,7 +200,7 @@ func newTable[M any](size int) *table[M] {
 	t := &table[M]{entries: make([]entry[M], size)}
 	if size >= 64 {
 		t.used = make([]uint64, size/64)
-		t.shrinkAt = size / 8
+		t.shrinkAt = size / 16
 	} else {
 		t.few[0] = ^uint64(0) << size
 		t.used = t.few[:]

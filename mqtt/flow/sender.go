@@ -35,7 +35,7 @@ type Entry[M any] struct {
 }
 
 const (
-	sent    uint8 = 1 << iota // on this Network Connection
+	sent    uint8 = 1 << iota // on this Network Connection, or need not be
 	counted                   // takes a place of the send quota
 )
 
@@ -51,9 +51,15 @@ const (
 // A Session that ends is replaced by a zero value.
 type Sender[M any] struct {
 	ids    ids[M]
-	resend *[]mqtt.PacketID // still to be sent again, in order; nil when none
+	resend *redelivery // nil when nothing is left to be sent again
 	seq    uint32
 	quota  quota
+}
+
+// redelivery is what a new Network Connection has to carry again.
+type redelivery struct {
+	ids  []mqtt.PacketID // in order; some may have ended or been answered
+	left int             // of them, not sent nor ended yet: more than 0
 }
 
 // Reset begins a new Network Connection of the Session with the Receive
@@ -67,9 +73,9 @@ func (s *Sender[M]) Reset(receiveMaximum uint16) {
 	var pubrels, publishes []mqtt.PacketID
 	for _, id := range s.ids.order() {
 		e := s.ids.find(id)
-		e.flags = 0
 		switch {
 		case e.state.publish():
+			e.flags = 0
 			publishes = append(publishes, id)
 		case e.state == PubrelSent:
 			// Until its PUBCOMP the PUBLISH counts [MQTT-3.3.4-7],
@@ -81,7 +87,7 @@ func (s *Sender[M]) Reset(receiveMaximum uint16) {
 		}
 	}
 	if all := append(pubrels, publishes...); len(all) > 0 {
-		s.resend = &all
+		s.resend = &redelivery{all, len(all)}
 	}
 }
 
@@ -96,27 +102,37 @@ func (s *Sender[M]) Reset(receiveMaximum uint16) {
 // which they were first sent [MQTT-4.6.0-1].
 func (s *Sender[M]) Resend() (mqtt.PacketID, Entry[M], bool) {
 	for s.resend != nil {
-		id := (*s.resend)[0]
+		id := s.resend.ids[0]
 		e := s.ids.find(id)
-		again := e != nil && e.flags&sent == 0 && !e.state.reserved()
-		if again && e.state.publish() {
+		if e == nil || e.flags&sent != 0 {
+			s.resend.ids = s.resend.ids[1:]
+			continue
+		}
+		if e.state.publish() {
 			if !s.quota.take() {
 				break
 			}
 			e.flags |= counted
 		}
-		if *s.resend = (*s.resend)[1:]; len(*s.resend) == 0 {
-			s.resend = nil
-		}
-		if again {
-			e.flags |= sent
-			return id, Entry[M]{e.state, e.value}, true
-		}
+		s.resend.ids = s.resend.ids[1:]
+		s.settle(e)
+		return id, Entry[M]{e.state, e.value}, true
 	}
 	return 0, Entry[M]{}, false
 }
 
-// Pending reports whether Resend has something left that waits for quota.
+// settle notes that an entry need not be sent again on this Network Connection.
+func (s *Sender[M]) settle(e *entry[M]) {
+	if e.flags&sent != 0 {
+		return
+	}
+	e.flags |= sent
+	if s.resend.left--; s.resend.left == 0 {
+		s.resend = nil
+	}
+}
+
+// Pending reports whether Resend has something left.
 func (s *Sender[M]) Pending() bool { return s.resend != nil }
 
 // Quota returns how many messages of QoS 1 and 2 may be published now: 0 to
@@ -173,7 +189,7 @@ func (s *Sender[M]) Restore(id mqtt.PacketID, state State, m M) bool {
 	if e == nil {
 		return false
 	}
-	e.seq, e.state, e.value = seq, state, m
+	e.seq, e.state, e.flags, e.value = seq, state, sent, m
 	return true
 }
 
@@ -192,6 +208,7 @@ func (s *Sender[M]) next() uint32 {
 
 // end removes an entry and gives back its place of the quota.
 func (s *Sender[M]) end(e *entry[M]) M {
+	s.settle(e)
 	if e.flags&counted != 0 {
 		s.quota.give()
 	}
@@ -225,7 +242,7 @@ func (s *Sender[M]) Pubrec(id mqtt.PacketID, code mqtt.ReasonCode) (m M, release
 		seq := s.next()
 		e.state, e.seq = PubrelSent, seq
 	}
-	e.flags |= sent
+	s.settle(e) // the answer is the PUBREL
 	return e.value, true, true
 }
 

@@ -18,8 +18,8 @@ import (
 // $share/group/ (SplitShare). They are not validated, see ValidateFilter, and their
 // memory is retained. Limits on their number and levels are the caller's.
 type FilterTree[K comparable, V any] struct {
-	exact table[subscribers[K, V]] // filters without a wildcard: one look-up
-	root  filterNode[K, V]         // filters with one, level by level
+	exact table[subscriber[K, V]] // filters without a wildcard: one look-up
+	root  filterNode[K, V]        // filters with one, level by level
 	epoch atomic.Uint64
 	size  atomic.Int64
 	mu    sync.Mutex // held by writers
@@ -51,13 +51,22 @@ func (t *FilterTree[K, V]) Set(filter string, key K, value V) (old V, replaced b
 
 func (t *FilterTree[K, V]) setExact(filter string, key K, value V) (old V, replaced bool) {
 	h := hash(filter)
-	if it := t.exact.find(h, filter); it != nil {
-		return it.body.set(key, value)
+	it := t.exact.find(h, filter)
+	if it == nil {
+		t.exact.add(h, newExact(filter, subscriber[K, V]{key: key, value: value}))
+		return old, false
 	}
-	it := &item[subscribers[K, V]]{key: filter}
-	it.body.set(key, value)
-	t.exact.add(h, it)
-	return old, false
+	next, old, replaced := it.body.with(key, value)
+	if next != &it.body {
+		t.exact.replace(h, newExact(it.key, *next))
+	}
+	return old, replaced
+}
+
+// newExact returns an item for the exact table. Its subscriber is part of it, as the
+// table is large and each step from one object to another costs a cache miss.
+func newExact[K comparable, V any](filter string, s subscriber[K, V]) *item[subscriber[K, V]] {
+	return &item[subscriber[K, V]]{key: filter, body: s}
 }
 
 // Delete removes what Set stored under filter and key.
@@ -82,9 +91,13 @@ func (t *FilterTree[K, V]) deleteExact(filter string, key K) (old V, ok bool) {
 	if it == nil {
 		return old, false
 	}
-	old, ok = it.body.delete(key)
-	if it.body.empty() {
+	next, old, ok := it.body.without(key)
+	switch next {
+	case &it.body:
+	case nil:
 		t.exact.remove(h, filter)
+	default:
+		t.exact.replace(h, newExact(it.key, *next))
 	}
 	return old, ok
 }
@@ -93,11 +106,7 @@ func (t *FilterTree[K, V]) deleteExact(filter string, key K) (old V, ok bool) {
 func (t *FilterTree[K, V]) Get(filter string, key K) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.subscribers(filter)
-	if s == nil {
-		return value, false
-	}
-	return s.get(key)
+	return t.subscriber(filter).get(key)
 }
 
 // AppendMatches appends the value of every subscription whose filter matches name, in
@@ -124,8 +133,8 @@ func (t *FilterTree[K, V]) Len() int {
 	return int(t.size.Load())
 }
 
-// subscribers returns those of filter, or nil.
-func (t *FilterTree[K, V]) subscribers(filter string) *subscribers[K, V] {
+// subscriber returns the one of filter, or nil.
+func (t *FilterTree[K, V]) subscriber(filter string) *subscriber[K, V] {
 	if !hasWildcard(filter) {
 		if it := t.exact.find(hash(filter), filter); it != nil {
 			return &it.body
@@ -136,14 +145,14 @@ func (t *FilterTree[K, V]) subscribers(filter string) *subscribers[K, V] {
 	for more := true; more; {
 		var level string
 		if filter == "#" {
-			return &n.below
+			return n.below.Load()
 		}
 		level, filter, more = cut(filter)
 		if n = n.child(level); n == nil {
 			return nil
 		}
 	}
-	return &n.ending
+	return n.ending.Load()
 }
 
 // reach returns the subscribers of filter and makes the nodes on the way to them.
@@ -189,7 +198,7 @@ func (n *filterNode[K, V]) delete(filter string, key K) (old V, ok bool) {
 // start of a name that begins with $ [MQTT-4.7.2-1].
 func (n *filterNode[K, V]) appendMatches(dst []V, name string, wild bool) []V {
 	if wild {
-		dst = n.below.appendTo(dst)
+		dst = n.below.Load().appendTo(dst)
 	}
 	level, rest, more := cut(name)
 	if !n.children.empty() {
@@ -210,8 +219,8 @@ func (n *filterNode[K, V]) appendNext(dst []V, rest string, more bool) []V {
 	if more {
 		return n.appendMatches(dst, rest, true)
 	}
-	dst = n.ending.appendTo(dst)
-	return n.below.appendTo(dst) // a/# matches a
+	dst = n.ending.Load().appendTo(dst)
+	return n.below.Load().appendTo(dst) // a/# matches a
 }
 
 func (n *filterNode[K, V]) child(level string) *filterNode[K, V] {

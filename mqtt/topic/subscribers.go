@@ -2,19 +2,17 @@ package topic
 
 import "sync/atomic"
 
-// subscribers are the keys and values of one filter. appendTo takes no lock; everything
-// else is for the writer. A filter with a single key, which is most of them, costs one
-// small allocation; more keys share a roster.
-type subscribers[K comparable, V any] struct {
-	first atomic.Pointer[subscriber[K, V]]
-}
-
-// subscriber is the only one of its filter, or (with a roster) just the way to all of
-// them. It never changes.
+// subscriber is the only one of its filter, which is the common case, or (with a roster)
+// just the way to all of them. It never changes; nil stands for none.
 type subscriber[K comparable, V any] struct {
 	key    K
 	value  V
 	roster *roster[K, V]
+}
+
+// subscribers are the keys and values of one filter, where readers find them.
+type subscribers[K comparable, V any] struct {
+	atomic.Pointer[subscriber[K, V]]
 }
 
 // roster is a list that readers walk while the writer appends to it and strikes out
@@ -41,52 +39,47 @@ type line[K comparable, V any] struct {
 // shortRoster is how many lines are searched one by one rather than through an index.
 const shortRoster = 8
 
-func (s *subscribers[K, V]) empty() bool {
-	return s.first.Load() == nil
-}
-
-func (s *subscribers[K, V]) appendTo(dst []V) []V {
-	f := s.first.Load()
+func (s *subscriber[K, V]) appendTo(dst []V) []V {
 	switch {
-	case f == nil:
+	case s == nil:
 		return dst
-	case f.roster == nil:
-		return append(dst, f.value)
+	case s.roster == nil:
+		return append(dst, s.value)
 	}
-	return f.roster.appendTo(dst)
+	return s.roster.appendTo(dst)
 }
 
-func (s *subscribers[K, V]) get(key K) (value V, ok bool) {
-	f := s.first.Load()
+// get is for the writer.
+func (s *subscriber[K, V]) get(key K) (value V, ok bool) {
 	switch {
-	case f == nil:
+	case s == nil:
 		return value, false
-	case f.roster == nil:
-		if f.key != key {
+	case s.roster == nil:
+		if s.key != key {
 			return value, false
 		}
-		return f.value, true
+		return s.value, true
 	}
-	i, ok := f.roster.find(key)
+	i, ok := s.roster.find(key)
 	if !ok {
 		return value, false
 	}
-	return f.roster.lines[i].value, true
+	return s.roster.lines[i].value, true
 }
 
-func (s *subscribers[K, V]) set(key K, value V) (old V, replaced bool) {
-	f := s.first.Load()
-	if f == nil || f.roster == nil && f.key == key {
-		s.first.Store(&subscriber[K, V]{key: key, value: value})
-		if f == nil {
-			return old, false
-		}
-		return f.value, true
+// with sets the value of key. If next is not s, the change shows when next takes the
+// place of s.
+func (s *subscriber[K, V]) with(key K, value V) (next *subscriber[K, V], old V, replaced bool) {
+	if s == nil {
+		return &subscriber[K, V]{key: key, value: value}, old, false
 	}
-	r := f.roster
+	if s.roster == nil && s.key == key {
+		return &subscriber[K, V]{key: key, value: value}, s.value, true
+	}
+	r := s.roster
 	if r == nil {
 		r = newRoster[K, V](2, nil)
-		r.write(f.key, f.value)
+		r.write(s.key, s.value)
 	} else if r.length() == len(r.lines) {
 		r = r.compacted()
 	}
@@ -96,43 +89,61 @@ func (s *subscribers[K, V]) set(key K, value V) (old V, replaced bool) {
 	} else {
 		r.write(key, value)
 	}
-	s.follow(r)
-	return old, replaced
+	return s.follow(r), old, replaced
 }
 
-func (s *subscribers[K, V]) delete(key K) (old V, ok bool) {
-	f := s.first.Load()
-	if f == nil {
-		return old, false
+// without deletes key. If next is not s, the change shows when next takes the place of s.
+func (s *subscriber[K, V]) without(key K) (next *subscriber[K, V], old V, ok bool) {
+	if s == nil || s.roster == nil && s.key != key {
+		return s, old, false
 	}
-	if f.roster == nil {
-		if f.key != key {
-			return old, false
-		}
-		s.first.Store(nil)
-		return f.value, true
+	if s.roster == nil {
+		return nil, s.value, true
 	}
-	r := f.roster
+	r := s.roster
 	i, ok := r.find(key)
 	if !ok {
-		return old, false
+		return s, old, false
 	}
 	old = r.lines[i].value
 	r.strike(i)
 	switch {
 	case r.live == 1:
-		s.first.Store(r.last())
+		return r.last(), old, true
 	case r.length() > 2*r.live:
-		s.follow(r.compacted())
+		return s.follow(r.compacted()), old, true
 	}
-	return old, true
+	return s, old, true
 }
 
-// follow makes r the roster that readers see.
-func (s *subscribers[K, V]) follow(r *roster[K, V]) {
-	if f := s.first.Load(); f == nil || f.roster != r {
-		s.first.Store(&subscriber[K, V]{roster: r})
+// follow returns s if r is its roster, else the way to r.
+func (s *subscriber[K, V]) follow(r *roster[K, V]) *subscriber[K, V] {
+	if s.roster == r {
+		return s
 	}
+	return &subscriber[K, V]{roster: r}
+}
+
+func (s *subscribers[K, V]) empty() bool {
+	return s.Load() == nil
+}
+
+func (s *subscribers[K, V]) set(key K, value V) (old V, replaced bool) {
+	was := s.Load()
+	next, old, replaced := was.with(key, value)
+	if next != was {
+		s.Store(next)
+	}
+	return old, replaced
+}
+
+func (s *subscribers[K, V]) delete(key K) (old V, ok bool) {
+	was := s.Load()
+	next, old, ok := was.without(key)
+	if next != was {
+		s.Store(next)
+	}
+	return old, ok
 }
 
 // newRoster has room for twice n lines. index may hold keys of lines still to be written.

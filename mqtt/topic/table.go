@@ -8,7 +8,7 @@ import (
 )
 
 // table is a hash table from strings to items, made for many readers: find and all take
-// no lock and write nothing. Writers (add, remove) are serialised by the owner.
+// no lock and write nothing. Writers (add, replace, remove) are serialised by the owner.
 //
 // An item stays in its slot until it is removed or the page is replaced as a whole, and
 // a replaced page never changes again. So a reader sees every item that is there during
@@ -142,6 +142,20 @@ func (t *table[T]) addAt(h uint64, it *item[T], depth int) {
 	p.put(h, it)
 }
 
+// replace puts an item in the place of the one with the same key, which is there.
+func (t *table[T]) replace(h uint64, it *item[T]) {
+	c := t.content.Load()
+	for depth := 0; c.page != nil && c.page.parts != nil; depth++ {
+		t = c.page.part(h, depth)
+		c = t.content.Load()
+	}
+	if c.page == nil {
+		t.content.Store(&content[T]{only: it})
+		return
+	}
+	c.page.slot(h, it.key).item.Store(it)
+}
+
 // remove takes the item of key out and reports whether it was there. What gets small
 // gives its memory back.
 func (t *table[T]) remove(h uint64, key string) bool {
@@ -239,18 +253,28 @@ func (p *page[T]) put(h uint64, it *item[T]) {
 }
 
 func (p *page[T]) take(h uint64, key string) bool {
+	s := p.slot(h, key)
+	if s == nil {
+		return false
+	}
+	s.hash.Store(deleted)
+	s.item.Store(nil)
+	p.live--
+	return true
+}
+
+// slot returns the slot of key, or nil. It is for the writer.
+func (p *page[T]) slot(h uint64, key string) *slot[T] {
 	mask := uint64(len(p.slots) - 1)
 	for i := h & mask; ; i = (i + 1) & mask {
 		s := &p.slots[i]
-		was := s.hash.Load()
-		if was == free {
-			return false
-		}
-		if was == h && s.item.Load().key == key {
-			s.hash.Store(deleted)
-			s.item.Store(nil)
-			p.live--
-			return true
+		switch s.hash.Load() {
+		case free:
+			return nil
+		case h:
+			if s.item.Load().key == key {
+				return s
+			}
 		}
 	}
 }

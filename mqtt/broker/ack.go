@@ -1,0 +1,70 @@
+package broker
+
+import "mqt/mqtt"
+
+// puback ends a QoS 1 delivery, section 3.4. A failure ends it as well
+// [MQTT-4.4.0-2]. What is not known is not answered: the standard has no
+// answer.
+func (c *conn) puback(t *turn, p *mqtt.Puback) error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return errTakenOver
+	}
+	if _, ok := s.sender.Puback(p.PacketID); ok {
+		s.pump(t)
+	}
+	return nil
+}
+
+// pubrec is the first answer to a QoS 2 delivery, section 3.5.
+func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return errTakenOver
+	}
+	_, release, ok := s.sender.Pubrec(p.PacketID, p.ReasonCode)
+	switch {
+	case release:
+		return c.ack(t, mqtt.TypePubrel, p.PacketID, mqtt.Success)
+	case ok:
+		s.pump(t) // refused: the flow is over
+		return nil
+	case p.ReasonCode.Failed():
+		return nil
+	}
+	return c.ack(t, mqtt.TypePubrel, p.PacketID, mqtt.PacketIdentifierNotFound)
+}
+
+// pubcomp ends a QoS 2 delivery, section 3.7.
+func (c *conn) pubcomp(t *turn, p *mqtt.Pubcomp) error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return errTakenOver
+	}
+	if _, ok := s.sender.Pubcomp(p.PacketID); ok {
+		s.pump(t)
+	}
+	return nil
+}
+
+// pubrel ends an inbound QoS 2 message, section 3.6 [MQTT-4.3.3-11].
+func (c *conn) pubrel(t *turn, p *mqtt.Pubrel) error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return errTakenOver
+	}
+	code := mqtt.Success
+	if !s.receiver.Pubrel(p.PacketID) {
+		code = mqtt.PacketIdentifierNotFound
+	}
+	s.receiver.Pubcomp()
+	return c.ack(t, mqtt.TypePubcomp, p.PacketID, code)
+}

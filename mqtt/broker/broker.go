@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+	"mqt/mqtt/transport"
+)
+
+// Broker is an MQTT Server. Make it with New, give it listeners with Serve, end
+// it with Shutdown.
+type Broker struct {
+	opt    Options
+	timers *timers
+	count  counters
+	turns  sync.Pool
+	done   chan struct{}
+
+	subs     topic.FilterTree[*session, *subscription]
+	shared   shares
+	retained retention
+
+	mu       sync.Mutex
+	sessions map[string]*session
+	conns    map[*conn]struct{}
+	serial   uint64
+	closed   bool
+	empty    chan struct{} // closed when the last connection has gone after closing
+}
+
+// New returns a Broker that listens to nothing yet.
+func New(o Options) (*Broker, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		opt:      o.withDefaults(),
+		timers:   newTimers(),
+		done:     make(chan struct{}),
+		sessions: make(map[string]*session),
+		conns:    make(map[*conn]struct{}),
+		empty:    make(chan struct{}),
+	}
+	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
+	b.retained.timer.owner = &b.retained
+	go b.timers.run(b.done)
+	return b, nil
+}
+
+// Serve accepts connections from l until ctx is done or l is closed. Several
+// listeners may be served at once.
+func (b *Broker) Serve(ctx context.Context, l *transport.Listener) error {
+	if err := l.Serve(ctx, b.Accept); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
+// Accept returns the handler of a new Network Connection, whichever transport
+// made it.
+func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
+	c := &conn{b: b, tc: tc, accepted: b.timers.now()}
+	c.timer.owner = c
+	b.mu.Lock()
+	b.conns[c] = struct{}{}
+	closed := b.closed
+	n := len(b.conns)
+	b.mu.Unlock()
+	b.count.connections.Add(1)
+	b.timers.set(&c.timer, c.accepted+b.opt.ConnectTimeout)
+	if closed || n > 2*b.opt.MaxConnections {
+		// Too many to even hear their CONNECT.
+		b.count.refused.Add(1)
+		tc.Abort(errShutdown)
+	}
+	return c
+}
+
+// overConnections reports whether one more connection is too many.
+func (b *Broker) overConnections() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.conns) > b.opt.MaxConnections
+}
+
+func (b *Broker) forgetConn(c *conn) {
+	b.mu.Lock()
+	delete(b.conns, c)
+	last := b.closed && len(b.conns) == 0
+	b.mu.Unlock()
+	b.count.connections.Add(-1)
+	if last {
+		select {
+		case <-b.empty:
+		default:
+			close(b.empty)
+		}
+	}
+}
+
+func (b *Broker) forgetSession(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sessions[s.clientID] == s {
+		delete(b.sessions, s.clientID)
+	}
+}
+
+// Shutdown refuses new clients, tells 5.0 clients that the server is shutting
+// down (0x8B), and closes every connection when what is buffered for it was
+// sent. When ctx ends before that, the rest is cut off and ctx's error
+// returned. No will is published: there is nobody left to receive it.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	conns := make([]*conn, 0, len(b.conns))
+	for c := range b.conns {
+		conns = append(conns, c)
+	}
+	b.mu.Unlock()
+	defer close(b.done)
+
+	t := b.beginTurn(nil)
+	for _, c := range conns {
+		if c.known.Load() {
+			c.kick(t, mqtt.ServerShuttingDown, errShutdown)
+		} else {
+			c.tc.Abort(errShutdown)
+		}
+	}
+	t.end()
+	if len(conns) == 0 {
+		return nil
+	}
+	select {
+	case <-b.empty:
+		return nil
+	case <-ctx.Done():
+		for _, c := range conns {
+			c.tc.Abort(errShutdown)
+		}
+		return fmt.Errorf("broker: shutdown: %w", ctx.Err())
+	}
+}

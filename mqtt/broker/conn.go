@@ -1,0 +1,267 @@
+package broker
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+	"mqt/mqtt/topic"
+	"mqt/mqtt/transport"
+)
+
+// Reasons for which a connection is closed that are no fault of a packet.
+var (
+	errDisconnected   = errors.New("broker: client disconnected")
+	errTakenOver      = errors.New("broker: session taken over")
+	errShutdown       = errors.New("broker: shutting down")
+	errKeepAlive      = errors.New("broker: keep alive timeout")
+	errConnectTimeout = errors.New("broker: no CONNECT in time")
+	errSlow           = errors.New("broker: client does not read what it is owed")
+)
+
+// maxConnectSize bounds what a peer may send before it is known.
+const maxConnectSize = 512 << 10
+
+// conn is one Network Connection. Its fields belong to the goroutine that feeds
+// it, but for those that CONNECT sets once, before the session knows it.
+type conn struct {
+	b  *Broker
+	tc *transport.Conn
+
+	version    mqtt.Version // 0 until CONNECT
+	maxPacket  uint32       // the client's Maximum Packet Size
+	noProblems bool         // Request Problem Information is 0
+	s          *session     // nil until CONNECT is accepted
+	known      atomic.Bool  // s is set, for the timers' goroutine
+	ended      bool         // nothing more is handled
+
+	aliases   flow.AliasIn
+	lastTopic string    // the last name that was validated
+	topics    []routing // what this publisher sent to lately
+	nextTopic int
+
+	accepted  time.Duration // when the connection was made
+	keepAlive time.Duration // 1.5 times, 0: none
+	lastSeen  atomic.Int64  // when something was last received
+	timer     timer         // connect timeout, then Keep Alive
+}
+
+// Feed handles the packets in p, section 4.
+func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) {
+	t := c.b.beginTurn(batch)
+	c.lastSeen.Store(int64(t.now))
+	t.tally.bytes = int64(len(p))
+	for consumed < len(p) && err == nil && !c.ended {
+		t.reader.Version, t.reader.MaximumPacketSize = c.version, c.maxIncoming()
+		pkt, n, e := t.reader.Read(p[consumed:])
+		if e == nil && n == 0 {
+			break
+		}
+		consumed += n
+		if err = e; e == nil || pkt != nil && c.version == 0 {
+			err = c.handle(t, pkt, e)
+		}
+	}
+	if err != nil {
+		err = c.fail(t, err)
+		consumed = len(p)
+	}
+	c.flushAcks(t)
+	t.end()
+	return consumed, err
+}
+
+func (c *conn) maxIncoming() uint32 {
+	if c.version == 0 {
+		return min(maxConnectSize, c.b.opt.MaximumPacketSize)
+	}
+	return c.b.opt.MaximumPacketSize
+}
+
+// handle is the one switch from packet to its file. malformed is the decoder's
+// verdict on a CONNECT, whose answer depends on the version it asks for.
+func (c *conn) handle(t *turn, pkt mqtt.Packet, malformed error) error {
+	if c.version == 0 {
+		if p, ok := pkt.(*mqtt.Connect); ok {
+			return c.connect(t, p, malformed)
+		}
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.1.0-1", Text: pkt.Type().String() + " before CONNECT"}
+	}
+	switch p := pkt.(type) {
+	case *mqtt.Publish:
+		return c.publish(t, p)
+	case *mqtt.Puback:
+		return c.puback(t, p)
+	case *mqtt.Pubrec:
+		return c.pubrec(t, p)
+	case *mqtt.Pubrel:
+		return c.pubrel(t, p)
+	case *mqtt.Pubcomp:
+		return c.pubcomp(t, p)
+	case *mqtt.Subscribe:
+		return c.subscribe(t, p)
+	case *mqtt.Unsubscribe:
+		return c.unsubscribe(t, p)
+	case *mqtt.Pingreq:
+		return c.answer(t, &mqtt.Pingresp{}) // [MQTT-3.12.4-1]
+	case *mqtt.Disconnect:
+		return c.disconnect(p)
+	case *mqtt.Auth:
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-4.12.0-6", Text: "AUTH without an authentication method in CONNECT"}
+	}
+	return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.1.0-2", Text: "a second " + pkt.Type().String()}
+}
+
+// answer queues a packet among the acknowledgements of this turn.
+func (c *conn) answer(t *turn, p mqtt.Packet) (err error) {
+	t.acks, err = p.Append(t.acks, c.version)
+	return err
+}
+
+// ack queues one of the four acknowledgements.
+func (c *conn) ack(t *turn, typ mqtt.Type, id mqtt.PacketID, code mqtt.ReasonCode) error {
+	t.acks = mqtt.AppendAck(t.acks, typ, id, code, c.version)
+	return nil
+}
+
+// flushAcks appends this turn's answers to the out-buffer. A client that sends
+// and never reads is closed: answers cannot be dropped.
+func (c *conn) flushAcks(t *turn) {
+	if len(t.acks) > 0 {
+		c.mustAppend(t, t.acks, nil)
+		t.acks = t.acks[:0]
+	}
+}
+
+// append adds a packet to the out-buffer; false: it is full, or closing.
+func (c *conn) append(t *turn, head, body []byte) bool {
+	if body == nil {
+		return c.tc.Append(t.batch, head)
+	}
+	return c.tc.AppendShared(t.batch, head, body)
+}
+
+// mustAppend is append for what cannot be left out.
+func (c *conn) mustAppend(t *turn, head, body []byte) {
+	if !c.append(t, head, body) {
+		c.tc.Close(errSlow)
+	}
+}
+
+// fail ends the connection because of err. A 5.0 client is told why, and
+// nothing is sent behind that [MQTT-4.13.1-1].
+func (c *conn) fail(t *turn, err error) error {
+	c.ended = true
+	if c.s != nil {
+		c.detach(t, false) // nobody may append behind what follows
+	}
+	if errors.Is(err, errDisconnected) || errors.Is(err, errTakenOver) {
+		return err
+	}
+	c.b.count.protocolErrors.Add(1)
+	var fault *mqtt.Error
+	if errors.As(err, &fault) && c.s != nil {
+		c.goodbye(t, fault.Code, fault.Text)
+	}
+	c.b.opt.Log.Debug("connection closed", "client", c.clientID(), "addr", c.tc.RemoteAddr(), "err", err)
+	return err
+}
+
+// goodbye queues a DISCONNECT, which before 5.0 a Server does not have. It
+// fits or is not sent; the Reason String is left out first [MQTT-3.14.2-3].
+func (c *conn) goodbye(t *turn, code mqtt.ReasonCode, why string) {
+	if c.version < mqtt.V50 {
+		return
+	}
+	d := &mqtt.Disconnect{ReasonCode: code}
+	if why != "" && !c.noProblems {
+		d.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, why)}
+	}
+	if uint64(d.Size(c.version)) > uint64(c.maxPacket) {
+		d.Properties = nil
+	}
+	if uint64(d.Size(c.version)) <= uint64(c.maxPacket) {
+		_ = c.answer(t, d) // a code and a short text always encode
+	}
+}
+
+// kick closes the connection from outside its goroutine, with a DISCONNECT.
+func (c *conn) kick(t *turn, code mqtt.ReasonCode, why error) {
+	if c.version >= mqtt.V50 {
+		p, _ := (&mqtt.Disconnect{ReasonCode: code}).Append(nil, c.version)
+		if uint64(len(p)) <= uint64(c.maxPacket) {
+			c.tc.Append(t.batch, p)
+		}
+	}
+	c.tc.Close(why)
+}
+
+// Drained goes on where an out-buffer was full.
+func (c *conn) Drained(batch *transport.Batch) {
+	if c.s == nil || c.ended {
+		return
+	}
+	t := c.b.beginTurn(batch)
+	defer t.end()
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.conn == c {
+		c.s.pump(t)
+	}
+}
+
+// Closed is the end of the Network Connection.
+func (c *conn) Closed(err error) {
+	c.ended = true
+	c.b.timers.set(&c.timer, 0)
+	c.b.forgetConn(c)
+	if c.s == nil {
+		return
+	}
+	if !errors.Is(err, errDisconnected) && !errors.Is(err, io.EOF) {
+		c.b.opt.Log.Info("connection lost", "client", c.clientID(), "err", err)
+	}
+	t := c.b.beginTurn(nil)
+	defer t.end()
+	c.detach(t, errors.Is(err, errShutdown))
+}
+
+// due is the deadline of a connection: CONNECT has not come, or nothing for
+// one and a half times the Keep Alive [MQTT-3.1.2-22].
+func (c *conn) due(now time.Duration) time.Duration {
+	limit, why, since := c.b.opt.ConnectTimeout, errConnectTimeout, c.accepted
+	if c.known.Load() {
+		limit, why, since = c.keepAlive, errKeepAlive, time.Duration(c.lastSeen.Load())
+		if limit == 0 {
+			return 0
+		}
+	}
+	if at := since + limit; now < at {
+		return at
+	}
+	t := c.b.beginTurn(nil)
+	defer t.end()
+	if errors.Is(why, errKeepAlive) {
+		c.kick(t, mqtt.KeepAliveTimeout, why)
+	} else {
+		c.tc.Abort(why)
+	}
+	return 0
+}
+
+func (c *conn) clientID() string {
+	if c.s == nil {
+		return ""
+	}
+	return c.s.clientID
+}
+
+// invalidName turns topic's verdict into the peer's Reason Code.
+func invalidName(err error) *mqtt.Error {
+	e := &topic.Error{Code: topic.CodeNameInvalid, Statement: "4.7", Text: err.Error()}
+	errors.As(err, &e)
+	return &mqtt.Error{Code: mqtt.ReasonCode(e.Code), Statement: e.Statement, Text: e.Text}
+}

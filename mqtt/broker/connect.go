@@ -1,0 +1,292 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"strings"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+	"mqt/mqtt/topic"
+)
+
+// refusal is a CONNECT that is answered by a CONNACK with a Reason Code.
+type refusal struct{ fault *mqtt.Error }
+
+func (r refusal) Error() string { return r.fault.Error() }
+func (r refusal) Unwrap() error { return r.fault }
+
+func refuse(code mqtt.ReasonCode, statement, text string) error {
+	return refusal{&mqtt.Error{Code: code, Statement: statement, Text: text}}
+}
+
+// connect handles CONNECT, section 3.1.4. malformed is what the decoder found
+// wrong with it.
+func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
+	c.setUp(p)
+	err := malformed
+	if err == nil {
+		err = c.b.admit(p)
+	}
+	if err != nil {
+		c.b.count.refused.Add(1)
+		c.refuse(t, p, err)
+		return err
+	}
+	connack := &mqtt.Connack{}
+	if p.ClientID == "" { // [MQTT-3.1.3-6], [MQTT-3.1.3-7]
+		p.ClientID = newClientID()
+		connack.Properties = append(connack.Properties, mqtt.Str(mqtt.AssignedClientIdentifier, p.ClientID))
+	}
+	connack.Properties = c.b.announce(connack.Properties, p)
+	c.setKeepAlive(p)
+	if err := c.b.attach(t, c, p, connack); err != nil {
+		c.b.count.refused.Add(1)
+		c.refuse(t, p, err)
+		return err
+	}
+	c.b.opt.Log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
+		"addr", c.tc.RemoteAddr(), "resumed", connack.SessionPresent)
+	return nil
+}
+
+// setUp takes from CONNECT what the connection itself needs, also for refusing
+// it.
+func (c *conn) setUp(p *mqtt.Connect) {
+	c.version = p.Version
+	if c.version < mqtt.V31 {
+		c.version = mqtt.V31
+	} else if c.version > mqtt.V50 {
+		c.version = mqtt.V50
+	}
+	c.maxPacket = p.Properties.NumberOr(mqtt.MaximumPacketSize, 1<<28+8)
+	c.noProblems = p.Properties.NumberOr(mqtt.RequestProblemInformation, 1) == 0
+	c.aliases.Reset(c.b.opt.TopicAliasMaximum)
+}
+
+// admit checks what the standard and the options require of a CONNECT.
+func (b *Broker) admit(p *mqtt.Connect) error {
+	if method, ok := p.Properties.Text(mqtt.AuthenticationMethod); ok {
+		return refuse(mqtt.BadAuthenticationMethod, "MQTT-4.12.0-1", "authentication method "+method+" is not supported")
+	}
+	if p.ClientID == "" && p.Version < mqtt.V50 && (p.Version == mqtt.V31 || !p.CleanStart) {
+		return refuse(mqtt.ClientIdentifierNotValid, "MQTT-3.1.1: 3.1.3-8", "an empty client identifier needs a clean session")
+	}
+	if b.overConnections() {
+		return refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many connections")
+	}
+	w := p.Will
+	if w == nil {
+		return nil
+	}
+	if err := topic.ValidateName(w.Topic); err != nil {
+		return refusal{invalidName(err)}
+	}
+	switch {
+	case w.QoS > *b.opt.MaximumQoS:
+		return refuse(mqtt.QoSNotSupported, "MQTT-3.2.2-12", "the will's QoS is above the maximum")
+	case w.Retain && b.opt.NoRetain:
+		return refuse(mqtt.RetainNotSupported, "MQTT-3.2.2-13", "the will is retained and retain is off")
+	case strings.HasPrefix(w.Topic, "$SYS/"):
+		return refuse(mqtt.NotAuthorized, "4.7.2", "a will may not be published below $SYS")
+	}
+	return nil
+}
+
+// refuse answers with a CONNACK where the standard has one: any of 5.0's codes,
+// or those of 3.1.1 that stand for this one.
+func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
+	var fault *mqtt.Error
+	if !errors.As(err, &fault) || p.Version == 0 {
+		return // not MQTT at all: say nothing
+	}
+	wasRefused := errors.As(err, new(refusal)) || fault.Code == mqtt.UnsupportedProtocolVersion
+	if c.version < mqtt.V50 && !wasRefused {
+		return // 3.1.1 has no code for a broken packet
+	}
+	connack := &mqtt.Connack{ReasonCode: fault.Code}
+	if !c.noProblems && p.Version == mqtt.V50 {
+		connack.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, fault.Text)}
+	}
+	if uint64(connack.Size(c.version)) > uint64(c.maxPacket) {
+		connack.Properties = nil
+	}
+	_ = c.answer(t, connack)
+}
+
+// announce adds the limits of CONNACK, section 3.2.2.3: only what differs from
+// the standard's defaults.
+func (b *Broker) announce(ps mqtt.Properties, p *mqtt.Connect) mqtt.Properties {
+	o := &b.opt
+	if want := p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0); want > o.MaxSessionExpiry {
+		ps = append(ps, mqtt.Num(mqtt.SessionExpiryInterval, o.MaxSessionExpiry))
+	}
+	if o.ReceiveMaximum < 65_535 {
+		ps = append(ps, mqtt.Num(mqtt.ReceiveMaximum, uint32(o.ReceiveMaximum)))
+	}
+	if *o.MaximumQoS < mqtt.QoS2 {
+		ps = append(ps, mqtt.Num(mqtt.MaximumQoS, uint32(*o.MaximumQoS)))
+	}
+	ps = append(ps, mqtt.Num(mqtt.MaximumPacketSize, o.MaximumPacketSize),
+		mqtt.Num(mqtt.TopicAliasMaximum, uint32(o.TopicAliasMaximum)))
+	for _, f := range []struct {
+		off bool
+		id  mqtt.PropertyID
+	}{
+		{o.NoRetain, mqtt.RetainAvailable}, {o.NoWildcard, mqtt.WildcardSubscriptionAvailable},
+		{o.NoSubscriptionID, mqtt.SubscriptionIdentifierAvailable}, {o.NoShared, mqtt.SharedSubscriptionAvailable},
+	} {
+		if f.off {
+			ps = append(ps, mqtt.Num(f.id, 0))
+		}
+	}
+	if k := b.keepAliveFor(p); k != p.KeepAlive {
+		ps = append(ps, mqtt.Num(mqtt.ServerKeepAlive, uint32(k)))
+	}
+	return ps
+}
+
+// keepAliveFor returns the Keep Alive that holds, in seconds. Only a 5.0 client
+// can be told another than its own [MQTT-3.1.2-21].
+func (b *Broker) keepAliveFor(p *mqtt.Connect) uint16 {
+	limit := b.opt.MaxKeepAlive
+	if p.Version < mqtt.V50 || limit == 65_535 || p.KeepAlive != 0 && p.KeepAlive <= limit {
+		return p.KeepAlive
+	}
+	return limit
+}
+
+func (c *conn) setKeepAlive(p *mqtt.Connect) {
+	c.keepAlive = flow.KeepAlive(c.b.keepAliveFor(p)).Timeout()
+}
+
+// sessionExpiry returns how long the Session outlives the connection, in
+// seconds. Clean session 0 of 3.1.1 is for ever.
+func (b *Broker) sessionExpiry(p *mqtt.Connect) uint32 {
+	want := p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0)
+	if p.Version < mqtt.V50 {
+		want = 0
+		if !p.CleanStart {
+			want = Never
+		}
+	}
+	return min(want, b.opt.MaxSessionExpiry)
+}
+
+// newClientID makes an identifier that no client has, 23 characters as 3.1.1
+// promises everyone can take.
+func newClientID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return "mqt-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])[:19])
+}
+
+// attach gives the connection its Session: a new one, or the one that is there
+// [MQTT-3.1.2-4], [MQTT-3.1.2-5]. Another connection with the same Client
+// Identifier is closed [MQTT-3.1.4-3].
+func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) error {
+	for {
+		s, old, err := b.claim(p)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			old.mu.Lock()
+			old.displace(t)
+			old.mu.Unlock()
+			old.end(t)
+		}
+		if s.welcome(t, c, p, connack) {
+			return nil
+		}
+	}
+}
+
+// claim finds or makes the session of a Client Identifier. old is one that a
+// clean start ends.
+func (b *Broker) claim(p *mqtt.Connect) (s, old *session, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, nil, refuse(mqtt.ServerUnavailable, "3.2.2.2", "the server is shutting down")
+	}
+	s = b.sessions[p.ClientID]
+	if s != nil && !p.CleanStart && !s.over(b.timers.now()) {
+		return s, nil, nil
+	}
+	if s == nil && len(b.sessions) >= b.opt.MaxSessions {
+		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
+	}
+	b.serial++
+	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID}
+	fresh.timer.owner = fresh
+	b.sessions[p.ClientID] = fresh
+	return fresh, s, nil
+}
+
+// over reports whether the Session has expired though its timer has not run
+// yet. b.mu is held.
+func (s *session) over(now time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn == nil && s.endAt != 0 && now >= s.endAt
+}
+
+// displace closes the connection that another one takes over from. s.mu is
+// held.
+func (s *session) displace(t *turn) {
+	if old := s.conn; old != nil {
+		s.conn = nil
+		s.online.Store(nil)
+		old.kick(t, mqtt.SessionTakenOver, errTakenOver)
+	}
+}
+
+// welcome sends CONNACK and what is owed, and makes c the session's connection.
+// false: the session has ended meanwhile.
+func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) bool {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return false
+	}
+	s.displace(t)
+	w := s.will
+	if w != nil && w.delay > 0 {
+		w = nil // resumed before its delay was over [MQTT-3.1.3-9]
+	}
+	b := s.b
+	connack.SessionPresent = s.subs != nil && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+	if s.subs == nil {
+		s.subs = make(map[string]*subscription)
+	}
+	s.expiry, s.will, s.willAt, s.endAt = b.sessionExpiry(p), newWill(p), 0, 0
+	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
+	s.sender.Reset(min(peer, b.opt.MaxInflight))
+	ours := b.opt.ReceiveMaximum
+	if p.Version < mqtt.V50 {
+		ours = 65_535 // it was never told less
+	}
+	s.receiver.Reset(ours)
+	_ = c.answer(t, connack) // texts of ours and an identifier that was decoded
+	c.flushAcks(t)
+	c.s = s
+	s.conn = c
+	s.pump(t)
+	s.online.Store(c)
+	s.mu.Unlock()
+
+	b.timers.set(&s.timer, 0)
+	c.known.Store(true)
+	if c.keepAlive > 0 {
+		b.timers.set(&c.timer, t.now+c.keepAlive)
+	} else {
+		b.timers.set(&c.timer, 0)
+	}
+	if w != nil {
+		b.publishWill(t, s, w)
+	}
+	return true
+}

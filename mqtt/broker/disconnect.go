@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"time"
+
+	"mqt/mqtt"
+)
+
+// disconnect handles DISCONNECT, section 3.14.4.
+func (c *conn) disconnect(p *mqtt.Disconnect) error {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return errTakenOver
+	}
+	if expiry, ok := p.Properties.Number(mqtt.SessionExpiryInterval); ok {
+		if s.expiry == 0 && expiry != 0 {
+			return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "3.14.2.2.2",
+				Text: "a session expiry interval where CONNECT had none"}
+		}
+		s.expiry = min(expiry, c.b.opt.MaxSessionExpiry)
+	}
+	if p.ReasonCode == mqtt.Success {
+		s.will = nil // [MQTT-3.14.4-3]
+	}
+	return errDisconnected
+}
+
+// detach takes the connection from its session, whose will and expiry begin to
+// run. Where the server shuts down, the will is withheld: there is nobody left
+// to send it to.
+func (c *conn) detach(t *turn, shutdown bool) {
+	s := c.s
+	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return // taken over
+	}
+	s.conn = nil
+	s.online.Store(nil)
+	if shutdown {
+		s.will = nil
+	}
+	now := c.b.timers.now()
+	w := s.will
+	if s.expiry == 0 {
+		s.mu.Unlock()
+		s.end(t)
+		return
+	}
+	if s.expiry != Never {
+		s.endAt = now + time.Duration(s.expiry)*time.Second
+	}
+	if w != nil {
+		if w.delay > 0 {
+			s.willAt, w = now+w.delay, nil
+		} else {
+			s.will = nil
+		}
+	}
+	next := earliest(s.willAt, s.endAt)
+	s.mu.Unlock()
+
+	c.b.timers.set(&s.timer, next)
+	if w != nil {
+		c.b.publishWill(t, s, w)
+	}
+}

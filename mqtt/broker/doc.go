@@ -1,0 +1,43 @@
+// Package broker is the standard's Server, in memory: sessions, subscriptions,
+// retained messages, wills and the delivery of messages at QoS 0, 1 and 2 for
+// MQTT 3.1, 3.1.1 and 5.0.
+//
+// # The walk of a PUBLISH
+//
+//	transport   one read's bytes -> conn.Feed (conn.go)
+//	mqtt.Reader limits, decode in place
+//	conn.go     one switch over the packet's type
+//	publish.go  alias, name, limits, QoS 2 duplicate
+//	retained.go set or clear
+//	route.go    which sessions, at which QoS; shared groups (shared.go)
+//	session.go  QoS 0 to the out-buffer or a counted drop; QoS 1 and 2 with a
+//	            Packet Identifier to the out-buffer, or to the queue (queue.go)
+//	turn.go     acknowledgements leave in arrival order at the turn's end,
+//	            then transport flushes each dirtied connection once
+//
+// One inbound packet has one file: connect.go, publish.go, ack.go,
+// subscribe.go, unsubscribe.go, disconnect.go.
+//
+// # Who owns what
+//
+//   - A conn is fed by one goroutine at a time, the transport's; its fields
+//     without a lock belong to that goroutine.
+//   - A session is guarded by session.mu: connection, in-flight messages,
+//     queue, QoS 2 identifiers, subscriptions, will.
+//   - Broker.mu guards the map of sessions and who is connected to which.
+//   - Timers run on one goroutine (timers.go): Keep Alive, connect timeout,
+//     Session Expiry, Will Delay. A timer is never cancelled, it is looked at
+//     when due and put off again.
+//
+// # Lock order
+//
+// Broker.mu, then session.mu, then group.mu, then what transport and topic lock
+// within a call. No callback is made and nothing blocks with one of them held;
+// two sessions are never locked together.
+//
+// # Limits
+//
+// Everything a peer can grow has a limit in Options, with its default beside
+// it. Over it is a Reason Code for the peer where the standard has one, and
+// always a counter in Stats.
+package broker

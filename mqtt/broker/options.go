@@ -1,0 +1,136 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"mqt/mqtt"
+)
+
+// Never is a Session Expiry Interval that does not end, section 3.1.2.11.2.
+const Never = 0xFFFFFFFF
+
+// Options are the limits and habits of a [Broker]. The zero value works; each
+// zero field means the default beside it.
+type Options struct {
+	// Log receives connections, refusals and drops. Default: none.
+	Log *slog.Logger
+
+	// ConnectTimeout is how long a peer has from accept to a complete CONNECT.
+	// Default 10 s.
+	ConnectTimeout time.Duration
+	// MaxConnections bounds Network Connections, those before CONNECT
+	// included. More are refused with 0x97, or closed. Default 1,000,000.
+	MaxConnections int
+	// MaxSessions bounds Sessions, connected or not. Default 1,000,000.
+	MaxSessions int
+
+	// MaxKeepAlive is the longest Keep Alive in seconds that is accepted; a
+	// 5.0 client is given it as Server Keep Alive. Default 65,535: any, also
+	// none.
+	MaxKeepAlive uint16
+	// MaxSessionExpiry is the longest Session Expiry Interval in seconds; a
+	// 5.0 client is told. It is what clean session 0 of 3.1.1 asks for as
+	// well. Default Never.
+	MaxSessionExpiry uint32
+
+	// MaximumPacketSize is the largest packet accepted, in bytes. Default 64
+	// MiB. Before CONNECT it is 512 KiB, which holds any CONNECT whose User
+	// Properties are sane.
+	MaximumPacketSize uint32
+	// ReceiveMaximum is how many QoS 1 and 2 messages a 5.0 client may have in
+	// flight towards us. Default 1,024. Older clients are not told, so they
+	// may have 65,535.
+	ReceiveMaximum uint16
+	// TopicAliasMaximum is how many Topic Aliases a client may define. Default
+	// 64.
+	TopicAliasMaximum uint16
+	// MaxInflight caps the QoS 1 and 2 messages in flight to one client, below
+	// the client's own Receive Maximum. Default 65,535.
+	MaxInflight uint16
+
+	// MaximumQoS is the highest QoS granted and accepted: 0, 1 or 2, written
+	// as a pointer because 0 is a setting. Default 2.
+	MaximumQoS *mqtt.QoS
+	// NoRetain, NoWildcard, NoShared and NoSubscriptionID switch the feature
+	// off, as CONNACK tells.
+	NoRetain, NoWildcard, NoShared, NoSubscriptionID bool
+
+	// MaxQueue bounds the messages that wait for one session, and MaxQueueBytes
+	// their size. What comes on top is dropped and counted; QoS 0 is never
+	// queued for who is away. Defaults 100,000 and 64 MiB.
+	MaxQueue      int
+	MaxQueueBytes int
+	// OutLimit bounds the bytes waiting for one connection; over it QoS 0 is
+	// dropped and counted, QoS 1 and 2 go to the queue. Default 1 MiB.
+	OutLimit int
+
+	// MaxSubscriptions bounds the subscriptions of one session; one more is
+	// answered 0x97. Default 10,000.
+	MaxSubscriptions int
+	// MaxRetained bounds the retained messages, and MaxRetainedBytes the sum
+	// of their topics and payloads. One more is answered 0x97. Defaults
+	// 1,000,000 and 1 GiB.
+	MaxRetained      int
+	MaxRetainedBytes int64
+}
+
+// Validate reports every setting that makes no sense, joined.
+func (o *Options) Validate() error {
+	var faults []error
+	fault := func(format string, a ...any) { faults = append(faults, fmt.Errorf("broker: "+format, a...)) }
+	if o.MaximumQoS != nil && *o.MaximumQoS > mqtt.QoS2 {
+		fault("maximum QoS %d is not 0, 1 or 2", *o.MaximumQoS)
+	}
+	if o.MaximumPacketSize > 0 && o.MaximumPacketSize < 64 {
+		fault("a maximum packet size of %d bytes holds no packet worth having", o.MaximumPacketSize)
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"connections", int64(o.MaxConnections)}, {"sessions", int64(o.MaxSessions)},
+		{"queue length", int64(o.MaxQueue)}, {"queue bytes", int64(o.MaxQueueBytes)},
+		{"out-buffer", int64(o.OutLimit)}, {"subscriptions", int64(o.MaxSubscriptions)},
+		{"retained messages", int64(o.MaxRetained)}, {"retained bytes", o.MaxRetainedBytes},
+		{"connect timeout", int64(o.ConnectTimeout)},
+	} {
+		if n.value < 0 {
+			fault("the limit of %s is negative", n.name)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.Log, slog.New(slog.DiscardHandler))
+	set(&o.ConnectTimeout, 10*time.Second)
+	set(&o.MaxConnections, 1_000_000)
+	set(&o.MaxSessions, 1_000_000)
+	set(&o.MaxKeepAlive, 65_535)
+	set(&o.MaxSessionExpiry, Never)
+	set(&o.MaximumPacketSize, 64<<20)
+	set(&o.ReceiveMaximum, 1024)
+	set(&o.TopicAliasMaximum, 64)
+	set(&o.MaxInflight, 65_535)
+	set(&o.MaxQueue, 100_000)
+	set(&o.MaxQueueBytes, 64<<20)
+	set(&o.OutLimit, 1<<20)
+	set(&o.MaxSubscriptions, 10_000)
+	set(&o.MaxRetained, 1_000_000)
+	set(&o.MaxRetainedBytes, 1<<30)
+	if o.MaximumQoS == nil {
+		q := mqtt.QoS2
+		o.MaximumQoS = &q
+	}
+	return o
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

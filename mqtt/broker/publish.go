@@ -1,0 +1,124 @@
+package broker
+
+import (
+	"strings"
+
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+)
+
+// publish handles an inbound PUBLISH, section 3.3.4.
+func (c *conn) publish(t *turn, p *mqtt.Publish) error {
+	t.tally.received++
+	name, err := c.topicName(p)
+	if err != nil {
+		return err
+	}
+	if p.QoS > *c.b.opt.MaximumQoS {
+		return &mqtt.Error{Code: mqtt.QoSNotSupported, Statement: "MQTT-3.2.2-11", Text: "QoS above the Maximum QoS"}
+	}
+	if err := c.b.checkRetain(p); err != nil {
+		return err
+	}
+	if p.QoS == mqtt.QoS2 {
+		duplicate, err := c.receive(p.PacketID)
+		if err != nil {
+			return err
+		}
+		if duplicate {
+			// Known and not yet released: acknowledged again, not delivered
+			// again [MQTT-4.3.3-10].
+			return c.ack(t, mqtt.TypePubrec, p.PacketID, mqtt.Success)
+		}
+	}
+	code := mqtt.NotAuthorized
+	if !strings.HasPrefix(name, "$SYS/") { // section 4.7.2: the server's own
+		t.pub.begin(name, p.Payload, t.travelling(p.Properties), p.QoS, p.Retain, c.s)
+		code = c.b.publish(t, c)
+	}
+	return c.acknowledge(t, p, code)
+}
+
+// topicName resolves an alias and returns the Topic Name as a string that may
+// be kept. A publisher mostly repeats its topics, which then cost nothing.
+func (c *conn) topicName(p *mqtt.Publish) (string, error) {
+	if alias, ok := p.Properties.Number(mqtt.TopicAlias); ok {
+		name, err := c.aliases.Resolve(uint16(alias), p.Topic)
+		if err != nil || len(p.Topic) == 0 {
+			return name, err
+		}
+	}
+	if c.lastTopic == string(p.Topic) {
+		return c.lastTopic, nil
+	}
+	for i := range c.topics {
+		if c.topics[i].topic == string(p.Topic) {
+			return c.topics[i].topic, nil
+		}
+	}
+	name := string(p.Topic)
+	if err := topic.ValidateName(name); err != nil {
+		return "", invalidName(err) // [MQTT-3.3.2-2]
+	}
+	if response, ok := p.Properties.Text(mqtt.ResponseTopic); ok {
+		if err := topic.ValidateName(response); err != nil {
+			return "", &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
+		}
+	}
+	c.lastTopic = name
+	return name, nil
+}
+
+// travelling returns the properties that go on to subscribers.
+func (t *turn) travelling(ps mqtt.Properties) mqtt.Properties {
+	if !ps.Has(mqtt.TopicAlias) {
+		return ps
+	}
+	t.inProps = t.inProps[:0]
+	for i := range ps {
+		if ps[i].ID != mqtt.TopicAlias {
+			t.inProps = append(t.inProps, ps[i])
+		}
+	}
+	return t.inProps
+}
+
+// receive notes a QoS 2 Packet Identifier. QoS 1 needs none: it is
+// acknowledged in the turn that brings it, so none is ever in flight.
+func (c *conn) receive(id mqtt.PacketID) (duplicate bool, err error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if c.s.conn != c {
+		return false, errTakenOver
+	}
+	return c.s.receiver.Publish(id, mqtt.QoS2)
+}
+
+// publish stores t.pub where it is retained and sends it to its subscribers. c
+// is the publisher, nil for a will.
+func (b *Broker) publish(t *turn, c *conn) mqtt.ReasonCode {
+	code := mqtt.Success
+	if t.pub.retain && !b.opt.NoRetain && !b.retain(t) {
+		code = mqtt.QuotaExceeded
+	}
+	if !b.distribute(t, c) && code == mqtt.Success {
+		return mqtt.NoMatchingSubscribers
+	}
+	return code
+}
+
+// acknowledge answers a PUBLISH by its QoS [MQTT-4.3.2-4], [MQTT-4.3.3-8].
+func (c *conn) acknowledge(t *turn, p *mqtt.Publish, code mqtt.ReasonCode) error {
+	switch p.QoS {
+	case mqtt.QoS1:
+		return c.ack(t, mqtt.TypePuback, p.PacketID, code)
+	case mqtt.QoS2:
+		if code.Failed() && c.version >= mqtt.V50 {
+			c.s.mu.Lock()
+			c.s.receiver.Pubrec(p.PacketID, code) // the flow ends here
+			c.s.mu.Unlock()
+		}
+		return c.ack(t, mqtt.TypePubrec, p.PacketID, code)
+	}
+	return nil
+}

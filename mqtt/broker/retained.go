@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+)
+
+// retention holds the retained messages, section 3.3.1.3.
+type retention struct {
+	tree  topic.NameTree[*message]
+	mu    sync.Mutex // held by writers
+	bytes int64
+	// expiring counts those with a Message Expiry Interval, which are swept
+	// out from time to time; readers do not wait for that.
+	expiring atomic.Int64
+	timer    timer
+}
+
+// sweepEvery is how often expired retained messages are thrown away.
+const sweepEvery = 30 * time.Second
+
+func (m *message) size() int64 { return int64(len(m.topic) + len(m.payload)) }
+
+// retain sets or clears the retained message of t.pub's topic
+// [MQTT-3.3.1-5], [MQTT-3.3.1-6]. false: over the limit, nothing was kept.
+func (b *Broker) retain(t *turn) bool {
+	r, p := &b.retained, &t.pub
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(p.payload) == 0 {
+		if old, ok := r.tree.Delete(p.topic); ok {
+			r.drop(old)
+		}
+		return true
+	}
+	m := p.own(t.now)
+	old, replace := r.tree.Get(p.topic)
+	grow := m.size()
+	if replace {
+		grow -= old.size()
+	}
+	if r.bytes+grow > b.opt.MaxRetainedBytes || !replace && r.tree.Len() >= b.opt.MaxRetained {
+		b.count.droppedRetained.Add(1)
+		return false
+	}
+	r.tree.Set(m.topic, m)
+	if replace {
+		r.drop(old)
+	}
+	r.bytes += m.size()
+	if m.expire && r.expiring.Add(1) == 1 {
+		b.timers.set(&r.timer, t.now+sweepEvery)
+	}
+	return true
+}
+
+// drop accounts for a message that is gone.
+func (r *retention) drop(m *message) {
+	r.bytes -= m.size()
+	if m.expire {
+		r.expiring.Add(-1)
+	}
+}
+
+// due throws expired messages away.
+func (r *retention) due(now time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, m := range r.tree.All() {
+		if m.expired(now) {
+			r.tree.Delete(name)
+			r.drop(m)
+		}
+	}
+	if r.expiring.Load() == 0 {
+		return 0
+	}
+	return now + sweepEvery
+}
+
+// sendRetained sends the retained messages that sub matches, in the way of a
+// new subscription: RETAIN is 1 [MQTT-3.3.1-8].
+func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
+	s := sub.s
+	b.retained.tree.Match(sub.filter, func(_ string, m *message) bool {
+		if m.expired(t.now) {
+			return true
+		}
+		d := delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.conn != c {
+			return false
+		}
+		if !s.queue.empty() || !s.start(t, c, &d, nil) {
+			s.enqueue(&d)
+		}
+		return true
+	})
+}
+
+// checkRetain refuses a retained message where there are none.
+func (b *Broker) checkRetain(p *mqtt.Publish) error {
+	if p.Retain && b.opt.NoRetain {
+		return &mqtt.Error{Code: mqtt.RetainNotSupported, Statement: "MQTT-3.2.2-14", Text: "retained messages are off"}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"cmp"
+	"slices"
+
+	"mqt/mqtt"
+)
+
+// subscription is one Topic Filter of a session. It is immutable: subscribing
+// again makes another.
+type subscription struct {
+	s      *session
+	filter string // as the client wrote it, $share/… included
+	mqtt.Subscription
+	ids []uint32 // its Subscription Identifier, or none
+}
+
+// route says how a message goes to one session, whichever of its subscriptions
+// match.
+type route struct {
+	s     *session
+	qos   mqtt.QoS // the highest granted [MQTT-3.3.4-2]
+	rap   bool     // Retain As Published
+	ids   []uint32 // of all matching subscriptions [MQTT-3.3.4-3]
+	group *group   // the shared subscription it was chosen from
+}
+
+// routing is the outcome of matching one topic, kept by its publisher while no
+// subscription changes.
+type routing struct {
+	topic         string
+	epoch, shares uint64
+	direct        []route
+	groups        []*group
+}
+
+// cachedTopics is how many topics a publisher remembers, maxCachedRoutes how
+// many subscribers each may have to be remembered.
+const (
+	cachedTopics    = 8
+	maxCachedRoutes = 4096
+)
+
+// routesOf returns the routes of topic for a publisher, from its memory where
+// nothing has changed. They are valid until the turn's next match.
+func (b *Broker) routesOf(t *turn, c *conn, topic string, from *session) ([]route, []*group) {
+	epoch, shares := b.subs.Epoch(), b.shared.tree.Epoch()
+	if c != nil {
+		for i := range c.topics {
+			r := &c.topics[i]
+			if r.topic == topic && r.epoch == epoch && r.shares == shares {
+				return r.direct, r.groups
+			}
+		}
+	}
+	t.routes = b.match(t.routes[:0], t, topic, from)
+	t.groups = b.shared.tree.AppendMatches(t.groups[:0], topic)
+	if c != nil && len(t.routes) <= maxCachedRoutes {
+		c.remember(routing{topic, epoch, shares, slices.Clone(t.routes), slices.Clone(t.groups)})
+	}
+	return t.routes, t.groups
+}
+
+func (c *conn) remember(r routing) {
+	for i := range c.topics {
+		if c.topics[i].topic == r.topic {
+			c.topics[i] = r
+			return
+		}
+	}
+	if len(c.topics) < cachedTopics {
+		c.topics = append(c.topics, r)
+		return
+	}
+	c.topics[c.nextTopic] = r
+	c.nextTopic = (c.nextTopic + 1) % cachedTopics
+}
+
+// match appends a route for each session with a matching subscription.
+func (b *Broker) match(dst []route, t *turn, topic string, from *session) []route {
+	t.matches = b.subs.AppendMatches(t.matches[:0], topic)
+	filters := 0
+	for i, sub := range t.matches {
+		if sub.NoLocal && sub.s == from {
+			continue // [MQTT-3.8.3-3]
+		}
+		if i == 0 || sub.filter != t.matches[i-1].filter {
+			filters++
+		}
+		dst = append(dst, route{s: sub.s, qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids})
+	}
+	if filters < 2 {
+		return dst // one filter: each session is there once
+	}
+	return mergeRoutes(dst)
+}
+
+// mergeRoutes makes one route of those to the same session: one copy, at the
+// highest QoS, with every identifier.
+func mergeRoutes(rs []route) []route {
+	slices.SortStableFunc(rs, func(a, b route) int { return cmp.Compare(a.s.serial, b.s.serial) })
+	out := rs[:0]
+	for _, r := range rs {
+		if n := len(out); n > 0 && out[n-1].s == r.s {
+			last := &out[n-1]
+			last.qos, last.rap = max(last.qos, r.qos), last.rap || r.rap
+			last.ids = append(last.ids[:len(last.ids):len(last.ids)], r.ids...)
+			continue
+		}
+		out = append(out, r)
+	}
+	clear(rs[len(out):])
+	return out
+}
+
+// distribute sends t.pub to all who subscribed to it. It reports whether there
+// was anyone.
+func (b *Broker) distribute(t *turn, c *conn) bool {
+	p := &t.pub
+	direct, groups := b.routesOf(t, c, p.topic, p.from)
+	for i := range direct {
+		direct[i].s.deliver(t, p, &direct[i])
+	}
+	for _, g := range groups {
+		if r, ok := g.choose(); ok {
+			r.s.deliver(t, p, &r)
+		}
+	}
+	return len(direct)+len(groups) > 0
+}

@@ -1,0 +1,285 @@
+package broker
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+)
+
+// session is a Session, section 4.1: what is kept of a client between its
+// Network Connections.
+type session struct {
+	b        *Broker
+	serial   uint64 // order of creation, for sorting
+	clientID string
+
+	// online is conn for those who hold no lock: QoS 0 goes straight to it.
+	online atomic.Pointer[conn]
+	// waiting is the queue's length for those who hold no lock.
+	waiting atomic.Int32
+
+	mu       sync.Mutex
+	conn     *conn // nil: away
+	ended    bool
+	sender   flow.Sender[delivery]
+	receiver flow.Receiver
+	queue    queue
+	subs     map[string]*subscription
+	expiry   uint32        // Session Expiry Interval in seconds
+	will     *will         // of the connection, or waiting for its delay
+	willAt   time.Duration // when it is due, 0: not
+	endAt    time.Duration // when the Session expires, 0: not
+	timer    timer
+}
+
+// readiness is how fit a session is to be given a shared message.
+const (
+	away int = iota
+	busy
+	ready
+)
+
+func (s *session) readiness() int {
+	switch {
+	case s.online.Load() == nil:
+		return away
+	case s.waiting.Load() > 0:
+		return busy
+	}
+	return ready
+}
+
+// deliver sends a publication to the session along r, queues it, or drops it
+// with a count.
+func (s *session) deliver(t *turn, p *publication, r *route) {
+	qos := min(p.qos, r.qos) // [MQTT-3.8.4-8]
+	retain := p.retain && r.rap
+	if qos == mqtt.QoS0 && s.waiting.Load() == 0 {
+		if c := s.online.Load(); c != nil {
+			c.sendQoS0(t, p, retain, r.ids)
+		}
+		return
+	}
+	d := delivery{m: p.own(t.now), ids: r.ids, group: r.group, qos: qos, retain: retain}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn
+	switch {
+	case s.ended || c == nil && qos == mqtt.QoS0:
+	case c == nil || !s.queue.empty() || !s.start(t, c, &d, p):
+		s.enqueue(&d)
+	}
+}
+
+// sendQoS0 sends without a session's lock: only the out-buffer orders it.
+func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
+	var head, body []byte
+	if len(ids) == 0 {
+		f := p.encoded(t, c.version, mqtt.QoS0, retain)
+		head, body = f.head, p.body(t.now)
+	} else {
+		d := delivery{m: p.own(t.now), ids: ids, retain: retain}
+		head, body = t.encodeDelivery(&d, c.version)
+	}
+	switch {
+	case uint64(len(head)+len(body)) > uint64(c.maxPacket):
+		c.b.count.droppedTooLarge.Add(1) // [MQTT-3.1.2-25]
+	case !c.append(t, head, body):
+		c.b.count.droppedSlow.Add(1)
+	default:
+		t.tally.sent++
+	}
+}
+
+// start sends d for the first time, with DUP 0. p, if any, is the publication
+// whose frames it can share. false: there is no room now. s.mu is held.
+func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
+	if d.qos > mqtt.QoS0 && s.sender.Quota() == 0 {
+		return false
+	}
+	var head, body []byte
+	if p != nil && len(d.ids) == 0 {
+		head, body = p.encoded(t, c.version, d.qos, d.retain).head, p.body(t.now)
+	} else {
+		head, body = t.encodeDelivery(d, c.version)
+	}
+	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
+		// It counts as delivered and holds nothing up [MQTT-3.1.2-25].
+		s.b.count.droppedTooLarge.Add(1)
+		return true
+	}
+	id, ok := s.sender.Publish(d.qos, *d)
+	if !ok {
+		return false
+	}
+	if id != 0 {
+		binary.BigEndian.PutUint16(head[mqtt.PacketIDAt(head):], uint16(id))
+	}
+	if c.append(t, head, body) {
+		t.tally.sent++
+		return true
+	}
+	// Never sent, so it is not in flight: its first transmission is to come.
+	s.forget(id, d.qos)
+	return false
+}
+
+// forget takes back a Packet Identifier that was not used after all.
+func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
+	switch qos {
+	case mqtt.QoS1:
+		s.sender.Puback(id)
+	case mqtt.QoS2:
+		s.sender.Pubrec(id, mqtt.UnspecifiedError)
+	}
+}
+
+// enqueue lets d wait, or drops it when the queue is full. s.mu is held.
+func (s *session) enqueue(d *delivery) {
+	o := &s.b.opt
+	if s.queue.n >= o.MaxQueue || s.queue.bytes+d.size() > o.MaxQueueBytes {
+		if s.b.count.droppedQueue.Add(1) == 1 {
+			s.b.opt.Log.Warn("queue full, dropping messages", "client", s.clientID, "length", s.queue.n)
+		}
+		return
+	}
+	s.queue.push(*d)
+	s.waiting.Store(int32(s.queue.n))
+}
+
+// pump sends what the new connection owes again, then what waits, as far as
+// there is room. s.mu is held.
+func (s *session) pump(t *turn) {
+	c := s.conn
+	if c == nil {
+		return
+	}
+	for {
+		id, e, ok := s.sender.Resend()
+		if !ok {
+			break
+		}
+		s.resend(t, c, id, &e)
+	}
+	for !s.queue.empty() && !s.sender.Pending() {
+		d := s.queue.front()
+		switch {
+		case d.m.expired(t.now):
+			s.b.count.droppedExpired.Add(1)
+		case !s.start(t, c, d, nil):
+			return
+		}
+		s.queue.pop()
+		s.waiting.Store(int32(s.queue.n))
+	}
+}
+
+// resend repeats an in-flight packet on a new connection [MQTT-4.4.0-1]. The
+// out-buffer is new as well: what it refuses ends the connection, and is sent
+// on the next.
+func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[delivery]) {
+	if e.State == flow.PubrelSent {
+		t.scratch = mqtt.AppendAck(t.scratch[:0], mqtt.TypePubrel, id, mqtt.Success, c.version)
+		c.mustAppend(t, t.scratch, nil)
+		return
+	}
+	d := &e.Value
+	head, body := t.encodeDelivery(d, c.version)
+	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
+		s.b.count.droppedTooLarge.Add(1)
+		s.forget(id, d.qos)
+		return
+	}
+	head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]
+	binary.BigEndian.PutUint16(head[mqtt.PacketIDAt(head):], uint16(id))
+	c.mustAppend(t, head, body)
+	t.tally.sent++
+}
+
+// end is the end of a Session: nothing of it is kept [MQTT-4.1.0-2]. What its
+// shared subscriptions left unfinished goes to other members, its will goes
+// out.
+func (s *session) end(t *turn) {
+	s.b.forgetSession(s)
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.ended = true
+	subs, w := s.subs, s.will
+	left := s.unfinished()
+	s.subs, s.will, s.queue = nil, nil, queue{}
+	s.sender, s.receiver = flow.Sender[delivery]{}, flow.Receiver{}
+	s.waiting.Store(0)
+	s.mu.Unlock()
+
+	s.b.timers.set(&s.timer, 0)
+	for _, sub := range subs {
+		s.b.unroute(sub)
+	}
+	for _, d := range left {
+		d.group.handOver(t, d)
+	}
+	if w != nil {
+		s.b.publishWill(t, s, w)
+	}
+}
+
+// unfinished lists the shared messages that another member may have: QoS 1 not
+// acknowledged, and those never sent. QoS 2 under way may not be given to
+// another [MQTT-4.8.2-5].
+func (s *session) unfinished() []delivery {
+	var left []delivery
+	for _, e := range s.sender.All() {
+		if e.State == flow.PublishQoS1 && e.Value.group != nil {
+			left = append(left, e.Value)
+		}
+	}
+	for !s.queue.empty() {
+		if d := s.queue.pop(); d.group != nil {
+			left = append(left, d)
+		}
+	}
+	return left
+}
+
+// due is the session's deadline: its will's delay is over, or the Session is.
+func (s *session) due(now time.Duration) time.Duration {
+	s.mu.Lock()
+	if s.conn != nil || s.ended {
+		s.mu.Unlock()
+		return 0
+	}
+	over := s.endAt != 0 && now >= s.endAt
+	var w *will
+	if !over && s.willAt != 0 && now >= s.willAt {
+		w, s.will, s.willAt = s.will, nil, 0
+	}
+	next := earliest(s.willAt, s.endAt)
+	s.mu.Unlock()
+
+	if !over && w == nil {
+		return next
+	}
+	t := s.b.beginTurn(nil)
+	defer t.end()
+	if over {
+		s.end(t)
+		return 0
+	}
+	s.b.publishWill(t, s, w)
+	return next
+}
+
+// earliest returns the smaller of two deadlines, where 0 is none.
+func earliest(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"strings"
+
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+)
+
+// subscribe handles SUBSCRIBE, section 3.8.4: SUBACK first, then the retained
+// messages of each filter, as if each had come alone [MQTT-3.8.4-5].
+func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
+	for i := range p.Subscriptions {
+		if err := c.b.permits(p, &p.Subscriptions[i]); err != nil {
+			return err
+		}
+	}
+	var ids []uint32
+	if id, ok := p.Properties.Number(mqtt.SubscriptionIdentifier); ok {
+		ids = []uint32{id}
+	}
+	suback := &mqtt.Suback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Subscriptions))}
+	var retained []*subscription
+	for i := range p.Subscriptions {
+		sub := &subscription{s: c.s, filter: p.Subscriptions[i].Filter, Subscription: p.Subscriptions[i], ids: ids}
+		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS)
+		code, fresh, err := c.addSubscription(sub)
+		if err != nil {
+			return err
+		}
+		suback.ReasonCodes[i] = code
+		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; shared ones get none.
+		if !code.Failed() && (sub.RetainHandling == 0 || sub.RetainHandling == 1 && fresh) && !isShared(sub.filter) {
+			retained = append(retained, sub)
+		}
+	}
+	if err := c.answer(t, suback); err != nil {
+		return err
+	}
+	c.flushAcks(t)
+	for _, sub := range retained {
+		c.b.sendRetained(t, c, sub)
+	}
+	return nil
+}
+
+// permits checks what is an error of the whole packet.
+func (b *Broker) permits(p *mqtt.Subscribe, sub *mqtt.Subscription) error {
+	shared := isShared(sub.Filter)
+	switch {
+	case shared && sub.NoLocal:
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.8.3-4", Text: "No Local on a shared subscription"}
+	case shared && b.opt.NoShared:
+		return &mqtt.Error{Code: mqtt.SharedSubscriptionsNotSupported, Statement: "3.2.2.3.13", Text: "shared subscriptions are off"}
+	case b.opt.NoWildcard && strings.ContainsAny(sub.Filter, "+#"):
+		return &mqtt.Error{Code: mqtt.WildcardSubscriptionsNotSupported, Statement: "3.2.2.3.11", Text: "wildcard subscriptions are off"}
+	case b.opt.NoSubscriptionID && p.Properties.Has(mqtt.SubscriptionIdentifier):
+		return &mqtt.Error{Code: mqtt.SubscriptionIdentifiersNotSupported, Statement: "3.2.2.3.12", Text: "subscription identifiers are off"}
+	}
+	return nil
+}
+
+func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
+
+// addSubscription makes sub one of the session's, in the place of one with the
+// same filter [MQTT-3.8.4-3]. fresh: there was none.
+func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh bool, err error) {
+	if topic.ValidateFilter(sub.filter) != nil {
+		// The packet is sound, this filter is not: the others may stand.
+		return mqtt.TopicFilterInvalid, false, nil
+	}
+	group, inner, shared, err := topic.SplitShare(sub.filter)
+	if err != nil {
+		return mqtt.TopicFilterInvalid, false, nil
+	}
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != c {
+		return 0, false, errTakenOver
+	}
+	_, known := s.subs[sub.filter]
+	if !known && len(s.subs) >= c.b.opt.MaxSubscriptions {
+		return mqtt.QuotaExceeded, false, nil
+	}
+	s.subs[sub.filter] = sub
+	if shared {
+		c.b.shared.join(group, inner, sub)
+	} else {
+		c.b.subs.Set(inner, s, sub)
+	}
+	return mqtt.ReasonCode(sub.QoS), !known, nil
+}
+
+// unroute takes a subscription out of the trees.
+func (b *Broker) unroute(sub *subscription) {
+	if group, inner, shared, _ := topic.SplitShare(sub.filter); shared {
+		b.shared.leave(group, inner, sub.s)
+		return
+	}
+	b.subs.Delete(sub.filter, sub.s)
+}

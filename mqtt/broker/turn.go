@@ -1,0 +1,82 @@
+package broker
+
+import (
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/transport"
+)
+
+// turn is the scratch of one Feed, or of one event from a timer: what is
+// decoded, routed and encoded uses its memory again and again. It is pooled.
+type turn struct {
+	b      *Broker
+	batch  *transport.Batch
+	now    time.Duration
+	reader mqtt.Reader
+	pub    publication
+	tally  tally
+
+	// acks are the answers owed to the connection that is fed, in arrival
+	// order. They leave before anything else is appended for it, at the latest
+	// when the turn ends: the place where a store would have them wait.
+	acks []byte
+
+	matches []*subscription
+	groups  []*group
+	routes  []route
+	topic   []byte
+	props   mqtt.Properties
+	inProps mqtt.Properties
+	scratch []byte
+	wire    mqtt.Publish
+	own     transport.Batch // batch, where no transport gave one
+}
+
+// keepScratch is the largest buffer that a pooled turn keeps.
+const keepScratch = 64 << 10
+
+func (b *Broker) beginTurn(batch *transport.Batch) *turn {
+	t := b.turns.Get().(*turn)
+	t.b, t.now = b, b.timers.now()
+	if t.batch = batch; batch == nil {
+		t.batch = &t.own
+	}
+	return t
+}
+
+// end brings the counters home, flushes a batch of its own and returns t to
+// the pool.
+func (t *turn) end() {
+	t.b.count.add(&t.tally)
+	if t.batch == &t.own {
+		t.own.Flush()
+	}
+	t.batch = nil
+	clear(t.matches)
+	clear(t.groups)
+	clear(t.routes)
+	t.matches, t.groups, t.routes = t.matches[:0], t.groups[:0], t.routes[:0]
+	t.pub.release()
+	if cap(t.scratch) > keepScratch {
+		t.scratch = nil
+	}
+	if cap(t.acks) > keepScratch {
+		t.acks = nil
+	}
+	if cap(t.routes) > maxCachedRoutes {
+		t.matches, t.routes = nil, nil
+	}
+	t.b.turns.Put(t)
+}
+
+// release drops what a publication refers to, and buffers too large to keep.
+func (p *publication) release() {
+	p.topic, p.payload, p.props, p.from, p.msg = "", nil, nil, nil, nil
+	for i := range p.frames {
+		p.frames[i].ok = false
+		if cap(p.frames[i].head) > keepScratch {
+			p.frames[i].head = nil
+		}
+	}
+}

@@ -1,0 +1,32 @@
+package broker
+
+import (
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+)
+
+// unsubscribe handles UNSUBSCRIBE, section 3.10.4. What is under way to the
+// client is completed [MQTT-3.10.4-3].
+func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
+	unsuback := &mqtt.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Filters))}
+	s := c.s
+	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return errTakenOver
+	}
+	for i, filter := range p.Filters {
+		sub, ok := s.subs[filter] // compared byte by byte [MQTT-3.10.4-1]
+		switch {
+		case ok:
+			delete(s.subs, filter)
+			c.b.unroute(sub) // no new messages from here [MQTT-3.10.4-2]
+		case topic.ValidateFilter(filter) != nil:
+			unsuback.ReasonCodes[i] = mqtt.TopicFilterInvalid
+		default:
+			unsuback.ReasonCodes[i] = mqtt.NoSubscriptionExisted
+		}
+	}
+	s.mu.Unlock()
+	return c.answer(t, unsuback)
+}

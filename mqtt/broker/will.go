@@ -1,0 +1,28 @@
+package broker
+
+import (
+	"time"
+
+	"mqt/mqtt"
+)
+
+// will is a Will Message with its delay, section 3.1.2.5.
+type will struct {
+	*mqtt.Will
+	delay time.Duration
+}
+
+func newWill(p *mqtt.Connect) *will {
+	if p.Will == nil {
+		return nil
+	}
+	delay := p.Will.Properties.NumberOr(mqtt.WillDelayInterval, 0)
+	return &will{Will: p.Will, delay: time.Duration(delay) * time.Second}
+}
+
+// publishWill publishes the will of s [MQTT-3.1.2-8]. Its properties travel but
+// for the delay; its expiry counts from now.
+func (b *Broker) publishWill(t *turn, s *session, w *will) {
+	t.pub.begin(w.Topic, w.Payload, w.Properties.Without(mqtt.WillDelayInterval), w.QoS, w.Retain, s)
+	b.publish(t, nil)
+}

@@ -30,6 +30,7 @@ type entry[M any] struct {
 // flight and is gone when nothing is.
 type ids[M any] struct {
 	table *table[M]
+	pool  *Pool[M]      // nil: allocate
 	one   entry[M]      // in use while table is nil and n is 1
 	last  mqtt.PacketID // the one given out last
 	n     uint16
@@ -97,6 +98,7 @@ func (u *ids[M]) remove(e *entry[M]) {
 	}
 	u.table.free(id)
 	if u.n == 0 {
+		u.pool.put(u.table)
 		u.table = nil
 	} else if int(u.n) <= u.table.shrinkAt {
 		u.shrink()
@@ -117,11 +119,18 @@ func (u *ids[M]) reserve() {
 // resize moves all entries to a table of another size. Entries that stand
 // apart in a table stand apart in any larger one.
 func (u *ids[M]) resize(size int) {
-	t := newTable[M](size)
+	t := u.pool.get(size)
 	for e := range u.each {
 		*t.take(e.id) = *e
+		if u.table != nil {
+			u.table.free(e.id)
+		}
+		*e = entry[M]{}
 	}
-	u.table, u.one = t, entry[M]{}
+	if u.table != nil {
+		u.pool.put(u.table)
+	}
+	u.table = t
 }
 
 // shrink looks for a smaller table in which the entries that are left stand
@@ -197,15 +206,22 @@ type table[M any] struct {
 }
 
 func newTable[M any](size int) *table[M] {
-	t := &table[M]{entries: make([]entry[M], size)}
-	if size >= 64 {
+	t := &table[M]{entries: make([]entry[M], size), shrinkAt: shrinkAt(size)}
+	if size > 64 {
 		t.used = make([]uint64, size/64)
-		t.shrinkAt = size / 16
 	} else {
 		t.few[0] = ^uint64(0) << size
 		t.used = t.few[:]
 	}
 	return t
+}
+
+// shrinkAt leaves small tables alone: most of them are soon empty.
+func shrinkAt(size int) int {
+	if size < 64 {
+		return 0
+	}
+	return size / 16
 }
 
 func (t *table[M]) index(id mqtt.PacketID) int { return int(id) & (len(t.entries) - 1) }

@@ -45,7 +45,8 @@ const (
 // has its own.
 //
 // M is what the owner wants back with an acknowledgement: the message, or a
-// handle of it.
+// handle of it. A Sender that is idle has room for one M in itself, so a small
+// one, such as a pointer, is best.
 //
 // The zero value is a new Session with the default Receive Maximum of 65,535.
 // A Session that ends is replaced by a zero value.
@@ -61,6 +62,10 @@ type redelivery struct {
 	ids  []mqtt.PacketID // in order; some may have ended or been answered
 	left int             // of them, not sent nor ended yet: more than 0
 }
+
+// UsePool makes the Sender take its memory from a pool and return it when
+// nothing is in flight. Call it before anything else.
+func (s *Sender[M]) UsePool(p *Pool[M]) { s.ids.pool = p }
 
 // Reset begins a new Network Connection of the Session with the Receive
 // Maximum of the peer's CONNECT or CONNACK, 0 if it gave none (65,535). The

@@ -1,0 +1,287 @@
+// Package client is the Client of the MQTT standards 3.1, 3.1.1 and 5.0.
+//
+// [Connect] returns a [Client] after the CONNACK. Publish waits for the
+// acknowledgement, PublishAsync and [Batch.Publish] do not; Receive returns
+// messages in the order of the wire, and Delivery.Ack acknowledges one once it
+// has been handled.
+//
+// A Client is light: it has no goroutine but the one that its transport reads
+// with, and holds no buffer while it is idle. All methods may be called from
+// any goroutine.
+//
+//	client.go     Client: state, waiting, the end
+//	connect.go    CONNECT, CONNACK, the fall-back to 3.1.1
+//	reconnect.go  the next connection, Session or none, what is sent again
+//	read.go       packets in; one switch
+//	write.go      packets out
+//	publish.go    messages out
+//	receive.go    messages in, the stream, acknowledgement
+//	subscribe.go  SUBSCRIBE, UNSUBSCRIBE
+//	keepalive.go  PINGREQ, PINGRESP
+package client
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+)
+
+// Client is one Client with one Session, over one Network Connection after
+// another.
+type Client struct {
+	opt *Options
+
+	mu       sync.Mutex // guards all below, but not inbox
+	state    State
+	stopping bool  // Disconnect or Close was called
+	link     *link // the Network Connection, also before its CONNACK; nil between two
+	version  mqtt.Version
+	clientID string
+	connack  *mqtt.Connack // of the last connection
+
+	// The Session.
+	send       flow.Sender[outgoing]
+	unsent     map[mqtt.PacketID]struct{} // in send, but never written to a connection
+	recv       flow.Receiver
+	held       map[mqtt.PacketID]*Delivery // QoS 2, not acknowledged by the consumer
+	subscribed []subscribed
+	requests   []*request
+
+	queue    chain // messages for Receive
+	failures int   // attempts in a row
+	retry    *time.Timer
+	cancel   context.CancelFunc // of the attempt under way
+	topic    string             // the last Topic Name that was found valid
+	later    []func()           // callbacks to make without mu, by the reader
+	changed  chan struct{}      // closed at the next change; nil when nobody waits
+	err      error
+	done     chan struct{}
+
+	inbox inbox
+}
+
+// Connect makes a Client and returns it once the Server has accepted it. The
+// error is a *ConnectError, or faults of the Options.
+func Connect(ctx context.Context, o Options) (*Client, error) {
+	opt, err := o.prepare()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{opt: opt, version: opt.Version, clientID: opt.ClientID, done: make(chan struct{})}
+	if c.version == 0 {
+		c.version = mqtt.V50
+	}
+	if err := c.first(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Connack returns the last CONNACK of the Server.
+func (c *Client) Connack() mqtt.Connack {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.connack == nil {
+		return mqtt.Connack{}
+	}
+	return *c.connack
+}
+
+// SessionPresent reports whether the last connection found a Session.
+func (c *Client) SessionPresent() bool { return c.Connack().SessionPresent }
+
+// Version returns the protocol version that is spoken.
+func (c *Client) Version() mqtt.Version {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.version
+}
+
+// ClientID returns the Client Identifier, also one that the Server assigned.
+func (c *Client) ClientID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clientID
+}
+
+// State returns what the Client is doing.
+func (c *Client) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Done is closed when the Client has ended for good.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Err returns why the Client ended: ErrClosed after Disconnect or Close,
+// otherwise an error that is ErrConnectionLost and wraps the cause. It is nil
+// before Done.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// InFlight returns how many of our messages the Server has not acknowledged.
+func (c *Client) InFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inFlight()
+}
+
+func (c *Client) inFlight() int {
+	n := c.send.Len()
+	for _, r := range c.requests {
+		if r.id != 0 {
+			n--
+		}
+	}
+	return n
+}
+
+// Flush waits until everything published is acknowledged and the Server has
+// answered a PINGREQ behind it, so that it has read the QoS 0 messages too.
+func (c *Client) Flush(ctx context.Context) error {
+	err := c.wait(ctx, func() bool { return c.inFlight() == 0 && c.open() })
+	if err != nil {
+		return err
+	}
+	return c.Ping(ctx)
+}
+
+// Disconnect sends a DISCONNECT behind everything that waits to be sent, and
+// ends the Client. It does not wait for acknowledgements; Flush does. It returns
+// when the connection is closed; a ctx that ends earlier cuts it off.
+func (c *Client) Disconnect(ctx context.Context, d mqtt.Disconnect) error {
+	// What the transport did not take yet goes first.
+	if c.State() == Connected {
+		_ = c.wait(ctx, func() bool { return c.link == nil || !c.link.blocked })
+	}
+	c.mu.Lock()
+	l := c.stop()
+	if l == nil {
+		c.mu.Unlock()
+		c.finish(ErrClosed)
+		return nil
+	}
+	err := l.disconnect(&d)
+	c.mu.Unlock()
+	l.conn.Close(ErrClosed)
+	select {
+	case <-c.done:
+		return err
+	case <-ctx.Done():
+		l.conn.Abort(ErrClosed)
+		return ctx.Err()
+	}
+}
+
+// Close ends the Client at once and without a DISCONNECT, so that the Server
+// publishes the Will. It does not wait for Done.
+func (c *Client) Close() {
+	c.mu.Lock()
+	l := c.stop()
+	c.mu.Unlock()
+	if l == nil {
+		c.finish(ErrClosed)
+		return
+	}
+	l.conn.Abort(ErrClosed)
+}
+
+// stop ends reconnecting and returns the connection that is left to end. mu is
+// held.
+func (c *Client) stop() *link {
+	c.stopping = true
+	if c.retry != nil {
+		c.retry.Stop()
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	return c.link
+}
+
+// finish ends the Client for good; the first err stays.
+func (c *Client) finish(err error) {
+	c.mu.Lock()
+	if c.state == Closed {
+		c.mu.Unlock()
+		return
+	}
+	c.state, c.err, c.stopping = Closed, err, true
+	c.send.DropReserved()
+	left := make([]outgoing, 0, c.send.Len())
+	for _, e := range c.send.All() {
+		left = append(left, e.Value)
+	}
+	c.send = flow.Sender[outgoing]{}
+	requests := c.requests
+	c.requests, c.held, c.unsent = nil, nil, nil
+	c.wake()
+	c.mu.Unlock()
+
+	for _, o := range left {
+		o.end(0, err)
+	}
+	for _, r := range requests {
+		r.end(response{err: err})
+	}
+	if c.opt.OnState != nil {
+		c.opt.OnState(Closed, err)
+	}
+	close(c.done)
+}
+
+// open reports whether packets can be sent. mu is held.
+func (c *Client) open() bool { return c.state == Connected && c.link != nil && c.link.up }
+
+// wake makes everyone in wait look again. mu is held.
+func (c *Client) wake() {
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// wait returns nil when ready, which is called with mu held, says so; and the
+// Client's error when it has ended.
+func (c *Client) wait(ctx context.Context, ready func() bool) error {
+	for {
+		c.mu.Lock()
+		if c.state == Closed {
+			defer c.mu.Unlock()
+			return c.err
+		}
+		if ready() {
+			c.mu.Unlock()
+			return nil
+		}
+		if c.changed == nil {
+			c.changed = make(chan struct{})
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// setState notes and reports a change. mu is held, and released meanwhile.
+func (c *Client) setState(s State, err error) {
+	c.state = s
+	c.wake()
+	if f := c.opt.OnState; f != nil {
+		c.mu.Unlock()
+		f(s, err)
+		c.mu.Lock()
+	}
+}

@@ -1,0 +1,241 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/transport"
+)
+
+// first makes the first connection.
+func (c *Client) first(ctx context.Context) error {
+	for {
+		err := c.connect(ctx)
+		if err == nil {
+			return nil
+		}
+		c.mu.Lock()
+		c.failures++
+		delay, again := c.again(err)
+		c.mu.Unlock()
+		if r := c.opt.Reconnect; r == nil || !r.First || !again {
+			return err
+		}
+		if f := c.opt.OnState; f != nil {
+			f(Connecting, err)
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// connect makes one attempt, two if the Server refuses a version that was not
+// asked for. The error is a *ConnectError.
+func (c *Client) connect(ctx context.Context) error {
+	timeout := c.opt.ConnectTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded))
+	defer cancel()
+	c.mu.Lock()
+	if c.stopping {
+		c.mu.Unlock()
+		return &ConnectError{Err: ErrClosed}
+	}
+	c.cancel = cancel
+	c.mu.Unlock()
+
+	err := c.attempt(ctx)
+	refused, ok := errors.AsType[*ConnectError](err)
+	if ok && refused.ReasonCode == mqtt.UnsupportedProtocolVersion && c.opt.Version == 0 && c.fallBack() {
+		err = c.attempt(ctx)
+	}
+	return err
+}
+
+func (c *Client) fallBack() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != mqtt.V50 {
+		return false
+	}
+	c.version = mqtt.V311
+	return true
+}
+
+// attempt dials, sends CONNECT and waits for the answer.
+func (c *Client) attempt(ctx context.Context) error {
+	nc, err := c.dial(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return &ConnectError{Err: err}
+	}
+	answered := make(chan error, 1)
+	l := &link{c: c, answered: answered}
+	l.conn = transport.New(nc, c.opt.Transport)
+
+	c.mu.Lock()
+	if c.stopping {
+		c.mu.Unlock()
+		nc.Close()
+		return &ConnectError{Err: ErrClosed}
+	}
+	p := c.connectPacket()
+	l.version, l.clean = c.version, p.CleanStart
+	l.reader = mqtt.Reader{From: mqtt.Server, Version: c.version, MaximumPacketSize: c.opt.MaximumPacketSize}
+	l.aliasIn.Reset(c.opt.TopicAliasMaximum)
+	l.sent = time.Now()
+	frame, err := p.Append(nil, c.version)
+	if err != nil {
+		c.mu.Unlock()
+		nc.Close()
+		return &ConnectError{Err: err}
+	}
+	c.link = l
+	c.trace(Sent, p)
+	c.mu.Unlock()
+
+	l.conn.Start(l)
+	l.conn.Append(nil, frame)
+	select {
+	case err = <-answered:
+		return err
+	case <-ctx.Done():
+	}
+	l.conn.Abort(context.Cause(ctx))
+	return <-answered // nil if the CONNACK came just in time: the Client then loses this connection
+}
+
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	if c.opt.Dial != nil {
+		return c.opt.Dial(ctx)
+	}
+	return transport.Dial(ctx, c.opt.Endpoint, c.opt.DialOptions)
+}
+
+// connectPacket makes the CONNECT of the next attempt. mu is held.
+func (c *Client) connectPacket() *mqtt.Connect {
+	o := c.opt
+	p := &mqtt.Connect{
+		Version: c.version, CleanStart: c.cleanStart(), KeepAlive: o.KeepAlive, ClientID: c.clientID, Will: o.Will,
+		Username: o.Username, HasUsername: o.hasUsername(), Password: o.Password, HasPassword: o.Password != nil,
+	}
+	if c.version < mqtt.V50 {
+		return p
+	}
+	for _, n := range []struct {
+		id mqtt.PropertyID
+		n  uint32
+	}{
+		{mqtt.SessionExpiryInterval, o.SessionExpiryInterval},
+		{mqtt.ReceiveMaximum, uint32(o.ReceiveMaximum)},
+		{mqtt.MaximumPacketSize, o.MaximumPacketSize},
+		{mqtt.TopicAliasMaximum, uint32(o.TopicAliasMaximum)},
+	} {
+		if n.n > 0 {
+			p.Properties = append(p.Properties, mqtt.Num(n.id, n.n))
+		}
+	}
+	p.Properties = append(p.Properties, o.Properties...)
+	return p
+}
+
+// cleanStart decides Clean Start, which before 5.0 is Clean Session and ends
+// the Session with the connection as well. mu is held.
+func (c *Client) cleanStart() bool {
+	switch {
+	case c.version < mqtt.V50:
+		return !c.opt.KeepSession || c.clientID == "" // [MQTT-3.1.1: 3.1.3-7]
+	case c.connack != nil:
+		// A reconnect: the Session is ours if it outlived the connection.
+		return !c.opt.KeepSession && c.opt.SessionExpiryInterval == 0
+	}
+	return !c.opt.KeepSession
+}
+
+// onConnack handles the Server's answer. mu is held.
+func (l *link) onConnack(p *mqtt.Connack) error {
+	c := l.c
+	if l.answered == nil {
+		return protocolError("MQTT-3.2.0-2", "a second CONNACK")
+	}
+	if p.ReasonCode != mqtt.Success {
+		l.refused = &ConnectError{ReasonCode: p.ReasonCode, Connack: p}
+		return l.refused
+	}
+	if p.SessionPresent && l.clean {
+		return protocolError("MQTT-3.2.2-2", "session present after a clean start")
+	}
+	c.connack = p
+	if id, ok := p.Properties.Text(mqtt.AssignedClientIdentifier); ok {
+		c.clientID = id
+	}
+	l.limits(p.Properties)
+	l.up = true
+	c.failures = 0
+	l.resume(p.SessionPresent)
+	l.startKeepAlive(p.Properties)
+	c.setState(Connected, nil)
+	l.answered <- nil
+	l.answered = nil
+	return nil
+}
+
+// limits reads what the Server allows.
+func (l *link) limits(ps mqtt.Properties) {
+	l.maximumPacketSize = ps.NumberOr(mqtt.MaximumPacketSize, 0)
+	l.maximumQoS = mqtt.QoS(ps.NumberOr(mqtt.MaximumQoS, uint32(mqtt.QoS2)))
+	l.noRetain = ps.NumberOr(mqtt.RetainAvailable, 1) == 0
+	l.topicAliasMaximum = uint16(ps.NumberOr(mqtt.TopicAliasMaximum, 0)) //nolint:gosec // a two byte property
+	l.aliasOut.Reset(min(l.topicAliasMaximum, l.c.opt.TopicAliasMaximum))
+}
+
+// Closed is called by the transport when the connection has ended.
+func (l *link) Closed(err error) {
+	c := l.c
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("the server closed the connection: %w", err)
+	}
+	c.mu.Lock()
+	l.stopTimers()
+	up := l.up
+	l.up = false
+	if c.link == l {
+		c.link = nil
+	}
+	if !up {
+		refused, stopping := l.refused, c.stopping
+		c.mu.Unlock()
+		if refused == nil {
+			refused = &ConnectError{Err: err}
+		}
+		l.answered <- refused
+		if stopping {
+			c.finish(ErrClosed)
+		}
+		return
+	}
+	l.endPings(lost(err))
+	c.lost(err)
+}
+
+func protocolError(statement, text string) *mqtt.Error {
+	return &mqtt.Error{Code: mqtt.ProtocolError, Statement: statement, Text: text}
+}
+
+func (c *Client) trace(d Direction, p mqtt.Packet) {
+	if f := c.opt.Trace; f != nil {
+		f(d, p)
+	}
+}

@@ -1,0 +1,238 @@
+package client
+
+import (
+	"errors"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+	"mqt/mqtt/transport"
+)
+
+// link is one Network Connection: what ends with it. The Session is in Client.
+// It is the transport's Handler.
+type link struct {
+	c    *Client
+	conn *transport.Conn
+
+	// Owned by the reader.
+	reader  mqtt.Reader
+	aliasIn flow.AliasIn
+	topic   string    // the last Topic Name
+	now     time.Time // of this turn, zero until asked for
+	got     chain     // messages of this turn
+
+	// Guarded by Client.mu.
+	answered chan error // the CONNACK's fate, nil once it has come
+	refused  *ConnectError
+	version  mqtt.Version
+	clean    bool // CONNECT had Clean Start
+	up       bool // accepted, and not closed
+	blocked  bool // the transport refused bytes
+	choked   bool // and answers wait as well: stop reading
+	full     bool // the consumer is slow: stop reading
+	paused   bool // nothing is read
+	progress bool // something that wait may wait for has changed in this turn
+	pending  *control
+	ackTimer *time.Timer
+	ackArmed bool
+	acks     ackQueue
+	aliasOut flow.AliasOut
+	keepAlive
+
+	// What the Server allows.
+	maximumPacketSize uint32 // 0: anything
+	topicAliasMaximum uint16
+	maximumQoS        mqtt.QoS
+	noRetain          bool
+}
+
+// Feed is called by the transport with what has arrived.
+func (l *link) Feed(b *transport.Batch, p []byte) (int, error) {
+	n := 0
+	var err error
+	for n < len(p) {
+		pkt, size, e := l.reader.Read(p[n:])
+		if err = e; err != nil || size == 0 {
+			break
+		}
+		if err = l.packet(pkt); err != nil {
+			break
+		}
+		n += size
+	}
+	if broken, ok := errors.AsType[*mqtt.Error](err); ok {
+		l.answer(broken)
+	}
+	l.endTurn(b)
+	return n, err
+}
+
+// endTurn passes on what the packets of one read brought.
+func (l *link) endTurn(b *transport.Batch) {
+	c := l.c
+	c.mu.Lock()
+	l.heard = l.time()
+	l.now = time.Time{}
+	l.resend()
+	l.push(b)
+	if l.got.first != nil {
+		c.queue.join(l.got)
+		l.got = chain{}
+		l.progress = true
+	}
+	if c.queue.bytes > c.opt.ReceiveBuffer/2 && !l.full {
+		l.full = true // the other half is with Receive
+		l.hold()
+	}
+	if l.progress {
+		l.progress = false
+		c.wake()
+	}
+	later := c.later
+	c.later = nil
+	c.mu.Unlock()
+	for _, f := range later {
+		f()
+	}
+}
+
+// time is the time of this turn.
+func (l *link) time() time.Time {
+	if l.now.IsZero() {
+		l.now = time.Now()
+	}
+	return l.now
+}
+
+// Drained is called by the transport when it takes bytes again.
+func (l *link) Drained(b *transport.Batch) {
+	c := l.c
+	c.mu.Lock()
+	l.blocked = false
+	l.push(b)
+	l.progress = true
+	l.choked = false
+	l.hold()
+	c.mu.Unlock()
+	l.endTurn(b)
+}
+
+// packet handles one packet from the Server.
+func (l *link) packet(pkt mqtt.Packet) error {
+	c := l.c
+	if c.opt.Trace != nil {
+		c.opt.Trace(Received, pkt)
+	}
+	if p, ok := pkt.(*mqtt.Publish); ok && l.up {
+		return l.onPublish(p)
+	}
+	c.mu.Lock()
+	if p, ok := pkt.(*mqtt.Connack); ok {
+		defer c.mu.Unlock()
+		return l.onConnack(p)
+	}
+	if !l.up {
+		c.mu.Unlock()
+		return protocolError("MQTT-3.2.0-1", pkt.Type().String()+" before CONNACK")
+	}
+	var o outgoing
+	var code mqtt.ReasonCode
+	var err error
+	switch p := pkt.(type) {
+	case *mqtt.Puback:
+		o, err = l.onPuback(p)
+		code = p.ReasonCode
+	case *mqtt.Pubrec:
+		o, err = l.onPubrec(p)
+		code = p.ReasonCode
+	case *mqtt.Pubcomp:
+		o = l.onPubcomp(p)
+	case *mqtt.Pubrel:
+		l.onPubrel(p)
+	case *mqtt.Suback:
+		defer c.mu.Unlock()
+		return l.onSuback(p)
+	case *mqtt.Unsuback:
+		defer c.mu.Unlock()
+		return l.onUnsuback(p)
+	case *mqtt.Pingresp:
+		l.onPingresp()
+	case *mqtt.Disconnect:
+		c.mu.Unlock()
+		return disconnected(p)
+	default: // AUTH: none was asked for [MQTT-4.12.0-6]
+		c.mu.Unlock()
+		return protocolError("MQTT-4.12.0-6", pkt.Type().String()+" without an authentication method")
+	}
+	c.mu.Unlock()
+	o.end(code, err)
+	return nil
+}
+
+func disconnected(p *mqtt.Disconnect) error {
+	e := &DisconnectError{ReasonCode: p.ReasonCode}
+	e.ReasonString, _ = p.Properties.Text(mqtt.ReasonString)
+	e.ServerReference, _ = p.Properties.Text(mqtt.ServerReference)
+	return e
+}
+
+// onPuback ends a QoS 1 flow. mu is held. An identifier that is not in use is
+// passed over: the standard gives it no meaning.
+func (l *link) onPuback(p *mqtt.Puback) (outgoing, error) {
+	o, ok := l.c.send.Puback(p.PacketID)
+	l.progress = l.progress || ok
+	return o, publishError(&p.Ack)
+}
+
+// onPubrec answers PUBREL, or ends a QoS 2 flow. mu is held.
+func (l *link) onPubrec(p *mqtt.Pubrec) (outgoing, error) {
+	o, release, ok := l.c.send.Pubrec(p.PacketID, p.ReasonCode)
+	switch {
+	case release:
+		l.ack(mqtt.TypePubrel, p.PacketID, mqtt.Success)
+		return outgoing{}, nil
+	case !ok:
+		if !p.ReasonCode.Failed() {
+			l.ack(mqtt.TypePubrel, p.PacketID, mqtt.PacketIdentifierNotFound)
+		}
+		return outgoing{}, nil
+	}
+	l.progress = true
+	return o, publishError(&p.Ack)
+}
+
+// onPubcomp ends a QoS 2 flow. mu is held.
+func (l *link) onPubcomp(p *mqtt.Pubcomp) outgoing {
+	o, ok := l.c.send.Pubcomp(p.PacketID)
+	l.progress = l.progress || ok
+	return o
+}
+
+// onPubrel ends an incoming QoS 2 flow. mu is held.
+func (l *link) onPubrel(p *mqtt.Pubrel) {
+	code := mqtt.Success
+	if !l.c.recv.Pubrel(p.PacketID) {
+		code = mqtt.PacketIdentifierNotFound
+	}
+	l.ack(mqtt.TypePubcomp, p.PacketID, code)
+	l.c.recv.Pubcomp()
+}
+
+func publishError(a *mqtt.Ack) error {
+	if !a.ReasonCode.Failed() {
+		return nil
+	}
+	text, _ := a.Properties.Text(mqtt.ReasonString)
+	return &PublishError{ReasonCode: a.ReasonCode, ReasonString: text}
+}
+
+// answer tells a 5.0 Server what it did wrong [MQTT-4.13.1-1].
+func (l *link) answer(e *mqtt.Error) {
+	c := l.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.up && l.version >= mqtt.V50 {
+		_ = l.disconnect(&mqtt.Disconnect{ReasonCode: e.Code})
+	}
+}

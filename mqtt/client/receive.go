@@ -1,0 +1,389 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+)
+
+// Delivery is a message that was received.
+type Delivery struct {
+	*mqtt.Message
+	// PacketID is 0 at QoS 0.
+	PacketID mqtt.PacketID
+	// Dup says that the Server sent it before, to whichever connection.
+	Dup bool
+	// SubscriptionIdentifiers are those of the subscriptions that match.
+	SubscriptionIdentifiers []uint32
+	// TopicAlias is what the packet had, 0 if none. Message.Topic is the name.
+	TopicAlias uint16
+	// Received is when the bytes were read.
+	Received time.Time
+
+	client *Client
+	next   *Delivery // in a chain
+	link   *link     // the connection that waits for the acknowledgement
+	seq    uint64    // place in its ackQueue
+	acked  bool
+}
+
+// chain is a list of messages, bytes long in memory.
+type chain struct {
+	first, last *Delivery
+	bytes       int
+}
+
+// deliveryOverhead is what a Delivery costs beside the message's bytes.
+const deliveryOverhead = 256
+
+func (q *chain) add(d *Delivery) {
+	if q.last == nil {
+		q.first = d
+	} else {
+		q.last.next = d
+	}
+	q.last = d
+	q.bytes += deliveryOverhead + len(d.Topic) + len(d.Payload)
+}
+
+func (q *chain) join(o chain) {
+	if o.first == nil {
+		return
+	}
+	if q.last == nil {
+		q.first = o.first
+	} else {
+		q.last.next = o.first
+	}
+	q.last = o.last
+	q.bytes += o.bytes
+}
+
+// inbox is what Receive has taken from Client.queue, all at once, so that the
+// consumer and the reader seldom meet at a lock.
+type inbox struct {
+	mu   sync.Mutex
+	list chain
+}
+
+// Receive returns the next message, in the order in which they came. It waits
+// for one; the error is that of ctx, or the Client's once it has ended and all
+// that came before has been returned.
+func (c *Client) Receive(ctx context.Context) (*Delivery, error) {
+	for {
+		d, changed, err := c.next()
+		switch {
+		case d != nil:
+			if c.opt.AutoAck {
+				d.Ack()
+			}
+			return d, nil
+		case err != nil:
+			return nil, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Waiting reports whether Receive would return a message at once: a consumer
+// flushes its output when nothing waits.
+func (c *Client) Waiting() bool {
+	c.inbox.mu.Lock()
+	defer c.inbox.mu.Unlock()
+	if c.inbox.list.first != nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queue.first != nil
+}
+
+// next takes a message off, or says what to wait for.
+func (c *Client) next() (*Delivery, <-chan struct{}, error) {
+	in := &c.inbox
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.list.first == nil {
+		changed, err := c.refill()
+		if changed != nil || err != nil {
+			return nil, changed, err
+		}
+	}
+	d := in.list.first
+	if in.list.first = d.next; d.next == nil {
+		in.list = chain{}
+	}
+	d.next = nil
+	return d, nil, nil
+}
+
+// refill takes what the reader has queued. When that is nothing, it sends the
+// acknowledgements that wait for more and returns what to wait for.
+func (c *Client) refill() (<-chan struct{}, error) {
+	c.mu.Lock()
+	l := c.link
+	if c.queue.first != nil {
+		c.inbox.list, c.queue = c.queue, chain{}
+		if l != nil && l.full {
+			l.full = false
+			l.hold()
+		}
+		c.mu.Unlock()
+		return nil, nil
+	}
+	if c.state == Closed {
+		defer c.mu.Unlock()
+		return nil, c.err
+	}
+	if c.changed == nil {
+		c.changed = make(chan struct{})
+	}
+	changed := c.changed
+	owed := l != nil && l.pending != nil && !l.blocked
+	c.mu.Unlock()
+	if owed {
+		l.flush()
+	}
+	return changed, nil
+}
+
+// hold stops or resumes reading: the queue is full, or answers wait. mu is
+// held.
+func (l *link) hold() {
+	want := l.full || l.choked
+	if want == l.paused {
+		return
+	}
+	l.paused = want
+	if want {
+		l.conn.Pause()
+	} else {
+		l.conn.Resume()
+	}
+}
+
+// onPublish handles a message from the Server, on the reader and without mu.
+func (l *link) onPublish(p *mqtt.Publish) error {
+	c := l.c
+	name, alias, err := l.name(p)
+	if err != nil {
+		return err
+	}
+	if p.QoS > mqtt.QoS0 {
+		if again, err := l.admitQoS(p); again || err != nil {
+			return err
+		}
+	}
+	if c.opt.OnMessage != nil && c.opt.OnMessage(c, p, name) {
+		if p.QoS > mqtt.QoS0 {
+			c.mu.Lock()
+			l.acks.add(p.PacketID, p.QoS, true)
+			l.release0()
+			c.mu.Unlock()
+		}
+		return nil
+	}
+	d := l.delivery(p, name, alias)
+	if p.QoS > mqtt.QoS0 {
+		c.mu.Lock()
+		d.link, d.seq = l, l.acks.add(p.PacketID, p.QoS, false)
+		if p.QoS == mqtt.QoS2 {
+			if c.held == nil {
+				c.held = make(map[mqtt.PacketID]*Delivery)
+			}
+			c.held[p.PacketID] = d
+		}
+		c.mu.Unlock()
+	}
+	l.got.add(d)
+	return nil
+}
+
+// name returns the Topic Name of a PUBLISH and its alias.
+func (l *link) name(p *mqtt.Publish) (string, uint16, error) {
+	if l.version >= mqtt.V50 && len(p.Properties) > 0 {
+		if n, ok := p.Properties.Number(mqtt.TopicAlias); ok {
+			alias := uint16(n) //nolint:gosec // a two byte property
+			name, err := l.aliasIn.Resolve(alias, p.Topic)
+			if err != nil || len(p.Topic) == 0 {
+				return name, alias, err
+			}
+			return name, alias, l.check(name)
+		}
+	}
+	if l.topic == string(p.Topic) {
+		return l.topic, 0, nil
+	}
+	name := string(p.Topic)
+	return name, 0, l.check(name)
+}
+
+// check remembers a valid Topic Name: the next message often has the same.
+func (l *link) check(name string) error {
+	if err := topic.ValidateName(name); err != nil {
+		return &mqtt.Error{Code: mqtt.TopicNameInvalid, Statement: "MQTT-3.3.2-2", Text: err.Error()}
+	}
+	l.topic = name
+	return nil
+}
+
+// admitQoS notes a QoS 1 or 2 PUBLISH. again: it is a QoS 2 message that was
+// received before and is not delivered a second time [MQTT-4.3.3-10].
+func (l *link) admitQoS(p *mqtt.Publish) (again bool, err error) {
+	c := l.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	again, err = c.recv.Publish(p.PacketID, p.QoS)
+	if broken, ok := err.(*mqtt.Error); ok { //nolint:errorlint // it is not wrapped
+		broken.Statement = "MQTT-3.3.4-9"
+	}
+	if err != nil || !again {
+		return again, err
+	}
+	d := c.held[p.PacketID]
+	switch {
+	case d == nil: // handled: only the PUBREC was lost
+		l.acks.add(p.PacketID, mqtt.QoS2, true)
+		l.release0()
+	case d.link != l: // the consumer still has it; its Ack answers here now
+		d.link, d.seq = l, l.acks.add(p.PacketID, mqtt.QoS2, false)
+	}
+	return true, nil
+}
+
+// delivery makes an owned copy: one allocation for it and the message, one for
+// the payload.
+func (l *link) delivery(p *mqtt.Publish, name string, alias uint16) *Delivery {
+	m := &struct {
+		Delivery
+		message mqtt.Message
+	}{}
+	d := &m.Delivery
+	d.Message = &m.message
+	d.client, d.PacketID, d.Dup, d.TopicAlias, d.Received = l.c, p.PacketID, p.Dup, alias, l.time()
+	m.message = mqtt.Message{Topic: name, QoS: p.QoS, Retain: p.Retain, Payload: append([]byte{}, p.Payload...)}
+	if len(p.Properties) == 0 {
+		return d
+	}
+	m.message.Properties = p.Properties.Without(mqtt.TopicAlias, mqtt.SubscriptionIdentifier).Clone()
+	for i := range p.Properties {
+		if p.Properties[i].ID == mqtt.SubscriptionIdentifier {
+			d.SubscriptionIdentifiers = append(d.SubscriptionIdentifiers, p.Properties[i].Number)
+		}
+	}
+	return d
+}
+
+// ackDelay is how long acknowledgements wait for others, to leave in one write,
+// while Receive has more to return.
+const ackDelay = 5 * time.Millisecond
+
+// flushAcksAt is how many bytes of acknowledgements do not wait.
+const flushAcksAt = 4 << 10
+
+// Ack says that the message has been handled. PUBACK and PUBREC are sent in the
+// order in which messages came, whatever the order of the Acks [MQTT-4.6.0-2],
+// [MQTT-4.6.0-3]; until then the message holds a place of our Receive Maximum.
+// It does nothing at QoS 0, a second time, or for a QoS 1 message whose
+// connection has ended: the Server sends that again.
+func (d *Delivery) Ack() {
+	if d.QoS == mqtt.QoS0 {
+		return
+	}
+	c := d.client
+	c.mu.Lock()
+	if d.acked {
+		c.mu.Unlock()
+		return
+	}
+	d.acked = true
+	if d.QoS == mqtt.QoS2 && c.held[d.PacketID] == d {
+		delete(c.held, d.PacketID)
+	}
+	l := d.link
+	d.link = nil
+	if !l.up {
+		c.mu.Unlock()
+		return
+	}
+	l.acks.done(d.seq)
+	l.release0()
+	flush := l.pending != nil && len(l.pending.b) >= flushAcksAt
+	if !flush && l.pending != nil && !l.ackArmed {
+		l.ackArmed = true
+		if l.ackTimer == nil {
+			l.ackTimer = time.AfterFunc(ackDelay, l.flush)
+		} else {
+			l.ackTimer.Reset(ackDelay)
+		}
+	}
+	c.mu.Unlock()
+	if flush {
+		l.flush()
+	}
+}
+
+// release0 sends the acknowledgements whose turn has come. mu is held.
+func (l *link) release0() {
+	for {
+		id, qos, ok := l.acks.next()
+		if !ok {
+			return
+		}
+		if qos == mqtt.QoS1 {
+			l.ack(mqtt.TypePuback, id, mqtt.Success)
+			l.c.recv.Puback()
+		} else {
+			l.ack(mqtt.TypePubrec, id, mqtt.Success)
+			l.c.recv.Pubrec(id, mqtt.Success)
+		}
+	}
+}
+
+// ackQueue keeps the acknowledgements of one connection in the order in which
+// its messages came. It is bounded by our Receive Maximum.
+type ackQueue struct {
+	list []owedAck
+	head int
+	base uint64 // sequence number of list[0]
+}
+
+type owedAck struct {
+	id   mqtt.PacketID
+	qos  mqtt.QoS
+	done bool
+}
+
+func (q *ackQueue) add(id mqtt.PacketID, qos mqtt.QoS, done bool) uint64 {
+	if q.head == len(q.list) {
+		q.base += uint64(q.head)
+		q.list, q.head = q.list[:0], 0
+		if cap(q.list) > 64 {
+			q.list = nil
+		}
+	} else if q.head > 1024 && q.head > len(q.list)/2 {
+		q.base += uint64(q.head)
+		q.list = append(q.list[:0], q.list[q.head:]...)
+		q.head = 0
+	}
+	q.list = append(q.list, owedAck{id, qos, done})
+	return q.base + uint64(len(q.list)) - 1
+}
+
+func (q *ackQueue) done(seq uint64) { q.list[seq-q.base].done = true }
+
+func (q *ackQueue) next() (mqtt.PacketID, mqtt.QoS, bool) {
+	if q.head == len(q.list) || !q.list[q.head].done {
+		return 0, 0, false
+	}
+	a := q.list[q.head]
+	q.head++
+	return a.id, a.qos, true
+}

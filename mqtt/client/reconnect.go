@@ -1,0 +1,176 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+)
+
+// lost goes on after the connection has ended: with the next one, or with the
+// end. mu is held, and released.
+func (c *Client) lost(err error) {
+	c.send.DropReserved()
+	for _, r := range c.requests {
+		r.id = 0
+	}
+	if c.stopping {
+		c.mu.Unlock()
+		c.finish(ErrClosed)
+		return
+	}
+	c.tryAgain(err)
+}
+
+// tryAgain sets the timer of the next attempt, or ends the Client. mu is held,
+// and released.
+func (c *Client) tryAgain(err error) {
+	c.failures++
+	delay, again := c.again(err)
+	if !again {
+		c.mu.Unlock()
+		c.finish(lost(err))
+		return
+	}
+	c.setState(Reconnecting, err)
+	if c.stopping {
+		c.mu.Unlock()
+		c.finish(ErrClosed)
+		return
+	}
+	c.retry = time.AfterFunc(delay, c.reconnect)
+	c.mu.Unlock()
+}
+
+// again decides whether the cause allows another attempt, and when. mu is held.
+func (c *Client) again(err error) (time.Duration, bool) {
+	b := c.opt.Reconnect
+	if b == nil || c.stopping || b.Attempts > 0 && c.failures > b.Attempts {
+		return 0, false
+	}
+	if e, ok := errors.AsType[*ConnectError](err); ok && e.permanent() {
+		return 0, false
+	}
+	if e, ok := errors.AsType[*DisconnectError](err); ok && e.permanent() {
+		return 0, false
+	}
+	if _, ok := errors.AsType[*mqtt.Error](err); ok {
+		return 0, false // a Server that breaks the standard will do so again
+	}
+	if _, ok := errors.AsType[*SubscribeError](err); ok {
+		return 0, false
+	}
+	return b.delay(c.failures), true
+}
+
+// reconnect is one attempt, on the timer's goroutine.
+func (c *Client) reconnect() {
+	err := c.connect(context.Background())
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	if c.state == Closed {
+		c.mu.Unlock()
+		return
+	}
+	c.tryAgain(err)
+}
+
+// resume takes up the Session on a new connection: acknowledgements of both
+// sides, subscriptions, and what must be sent again before anything new. mu is
+// held.
+func (l *link) resume(present bool) {
+	c := l.c
+	if !present {
+		c.newSession()
+	}
+	c.recv.Reset(c.opt.ReceiveMaximum)
+	c.send.Reset(l.window())
+	for _, r := range c.requests {
+		l.request(r)
+	}
+	l.resend()
+}
+
+// window is our send quota: the Server's Receive Maximum, or less by choice.
+func (l *link) window() uint16 {
+	n := int(l.c.connack.Properties.NumberOr(mqtt.ReceiveMaximum, 65535))
+	if own := l.c.opt.InFlight; own > 0 {
+		n = min(n, own)
+	}
+	return uint16(n)
+}
+
+// newSession drops the state of a Session that the Server does not have
+// [MQTT-3.2.2-5]. Our messages are published anew, but for those that it took
+// over before; subscriptions are made again. mu is held.
+func (c *Client) newSession() {
+	c.recv = flow.Receiver{}
+	c.held = nil
+	for id, e := range c.send.All() {
+		if e.State != flow.PubrelSent {
+			c.markUnsent(id)
+			continue
+		}
+		c.send.Pubcomp(id)
+		c.later = append(c.later, func() { e.Value.end(mqtt.Success, nil) })
+	}
+	if c.subscribed == nil {
+		return
+	}
+	again := make([]*request, 0, len(c.subscribed)+len(c.requests))
+	for _, s := range c.subscribed {
+		again = append(again, &request{subs: s.subs, props: s.props, again: true})
+	}
+	c.requests = append(again, c.requests...)
+}
+
+// resend sends again what the Session holds, as far as quota and the transport
+// go. mu is held.
+func (l *link) resend() {
+	c := l.c
+	if !c.send.Pending() {
+		return
+	}
+	b := batches.Get().(*Batch)
+	for !l.blocked {
+		id, e, ok := c.send.Resend()
+		if !ok {
+			break
+		}
+		if e.State == flow.PubrelSent {
+			l.ack(mqtt.TypePubrel, id, mqtt.Success)
+			continue
+		}
+		l.push(&b.out) // PUBRELs first
+		_, fresh := c.unsent[id]
+		delete(c.unsent, id)
+		if err := l.admit(e.Value.m); err != nil {
+			c.abandon(id, err)
+			continue
+		}
+		l.publish(b, e.Value.m, id, !fresh)
+	}
+	l.push(&b.out)
+	b.Flush()
+	batches.Put(b)
+}
+
+// abandon ends a flow that the new connection's limits forbid. mu is held.
+func (c *Client) abandon(id mqtt.PacketID, err error) {
+	o, ok := c.send.Puback(id)
+	if !ok {
+		o, _, _ = c.send.Pubrec(id, mqtt.UnspecifiedError)
+	}
+	c.later = append(c.later, func() { o.end(0, err) })
+}
+
+func (c *Client) markUnsent(id mqtt.PacketID) {
+	if c.unsent == nil {
+		c.unsent = make(map[mqtt.PacketID]struct{})
+	}
+	c.unsent[id] = struct{}{}
+}

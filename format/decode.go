@@ -47,9 +47,13 @@ func DecodeJSON(line []byte) (*Received, error) {
 	if !utf8.Valid(line) {
 		return nil, &DecodeError{Text: "not UTF-8"}
 	}
-	d := &decoder{m: &Received{Message: &mqtt.Message{}}, seen: make(map[string]bool)}
+	if !json.Valid(line) {
+		var v json.RawMessage
+		return nil, &DecodeError{Text: "not JSON", Err: json.Unmarshal(line, &v)}
+	}
+	d := &decoder{m: &Received{Message: &mqtt.Message{}}, seen: make(map[string]bool, 16)}
 	if err := members(line, d.member); err != nil {
-		return nil, err
+		return nil, wrong("", err)
 	}
 	if !d.seen["topic"] {
 		return nil, &DecodeError{Key: "topic", Text: "is missing"}
@@ -65,39 +69,7 @@ type decoder struct {
 	seen map[string]bool // members of the object and of its properties
 }
 
-// members calls yield with each member of an object, in order.
-func members(object []byte, yield func(key string, value json.RawMessage) error) error {
-	dec := json.NewDecoder(bytes.NewReader(object))
-	t, err := dec.Token()
-	if err == nil && t != json.Delim('{') {
-		err = errors.New("not an object")
-	}
-	for err == nil && dec.More() {
-		var value json.RawMessage
-		if t, err = dec.Token(); err == nil {
-			err = dec.Decode(&value)
-		}
-		if err != nil {
-			break
-		}
-		key, _ := t.(string) // the decoder accepts nothing else here
-		if err := yield(key, value); err != nil {
-			return err
-		}
-	}
-	if err == nil {
-		_, err = dec.Token() // the closing brace
-	}
-	if err == nil && len(bytes.TrimSpace(object[dec.InputOffset():])) > 0 {
-		err = errors.New("more behind the object")
-	}
-	if err != nil {
-		return &DecodeError{Text: "not a JSON object", Err: err}
-	}
-	return nil
-}
-
-func (d *decoder) member(key string, value json.RawMessage) error {
+func (d *decoder) member(key string, value []byte) error {
 	if d.seen[key] {
 		return &DecodeError{Key: key, Text: "is there twice"}
 	}
@@ -125,7 +97,7 @@ func (d *decoder) member(key string, value json.RawMessage) error {
 		n, err = decodeNumber(value, 0xffff)
 		m.PacketID = mqtt.PacketID(n)
 	case "properties":
-		return members(value, d.property)
+		err = members(value, d.property)
 	case "payload":
 		m.Payload, err = decodePayload(value)
 	case "payload" + base64Suffix:
@@ -146,11 +118,14 @@ func wrong(key string, err error) error {
 	return &DecodeError{Key: key, Text: err.Error(), Err: errors.Unwrap(err)}
 }
 
-func decodeString(value json.RawMessage) (string, error) {
-	var s string
+func decodeString(value []byte) (string, error) {
 	if value[0] != '"' {
 		return "", errors.New("is not a string")
 	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil
+	}
+	var s string
 	if err := json.Unmarshal(value, &s); err != nil {
 		return "", err
 	}
@@ -162,7 +137,7 @@ func decodeString(value json.RawMessage) (string, error) {
 	return s, nil
 }
 
-func decodeNumber(value json.RawMessage, limit uint32) (uint32, error) {
+func decodeNumber(value []byte, limit uint32) (uint32, error) {
 	n, err := strconv.ParseUint(string(value), 10, 32)
 	if err != nil || uint32(n) > limit {
 		return 0, fmt.Errorf("is not a whole number from 0 to %d", limit)
@@ -171,7 +146,7 @@ func decodeNumber(value json.RawMessage, limit uint32) (uint32, error) {
 }
 
 // decodeBool takes 0 and 1 too: mosquitto wrote them before 2.1.
-func decodeBool(value json.RawMessage) (bool, error) {
+func decodeBool(value []byte) (bool, error) {
 	switch string(value) {
 	case "true", "1":
 		return true, nil
@@ -181,7 +156,7 @@ func decodeBool(value json.RawMessage) (bool, error) {
 	return false, errors.New("is neither true nor false")
 }
 
-func decodeBase64(value json.RawMessage) ([]byte, error) {
+func decodeBase64(value []byte) ([]byte, error) {
 	s, err := decodeString(value)
 	if err != nil {
 		return nil, err
@@ -193,7 +168,7 @@ func decodeBase64(value json.RawMessage) ([]byte, error) {
 	return b, nil
 }
 
-func decodePayload(value json.RawMessage) ([]byte, error) {
+func decodePayload(value []byte) ([]byte, error) {
 	switch {
 	case string(value) == "null":
 		return nil, nil
@@ -206,7 +181,7 @@ func decodePayload(value json.RawMessage) ([]byte, error) {
 
 // decodeTime reads the time of 2.1, of RFC 3339, and of mosquitto 2.0, which
 // put a Z before the zone.
-func decodeTime(value json.RawMessage) (time.Time, error) {
+func decodeTime(value []byte) (time.Time, error) {
 	s, err := decodeString(value)
 	if err != nil {
 		return time.Time{}, err
@@ -224,14 +199,17 @@ func decodeTime(value json.RawMessage) (time.Time, error) {
 
 const userProperties = "user-properties"
 
-func (d *decoder) property(key string, value json.RawMessage) error {
+// propertyOf tells a property from a member of the same name in decoder.seen.
+const propertyOf = "properties."
+
+func (d *decoder) property(key string, value []byte) error {
 	name, encoded := strings.CutSuffix(key, base64Suffix)
 	id, known := mqtt.ParsePropertyID(name)
 	// Several identifiers were repeated members in mosquitto.
-	if d.seen["properties."+name] && id != mqtt.SubscriptionIdentifier {
+	if d.seen[propertyOf+name] && id != mqtt.SubscriptionIdentifier {
 		return &DecodeError{Key: key, Text: "is there twice"}
 	}
-	d.seen["properties."+name] = true
+	d.seen[propertyOf+name] = true
 	var err error
 	switch {
 	case key == userProperties:
@@ -256,7 +234,7 @@ func (d *decoder) property(key string, value json.RawMessage) error {
 
 func (d *decoder) add(p mqtt.Property) { d.m.Properties = append(d.m.Properties, p) }
 
-func (d *decoder) number(id mqtt.PropertyID, value json.RawMessage) error {
+func (d *decoder) number(id mqtt.PropertyID, value []byte) error {
 	n, err := decodeNumber(value, id.MaxNumber())
 	switch {
 	case err != nil:
@@ -271,14 +249,8 @@ func (d *decoder) number(id mqtt.PropertyID, value json.RawMessage) error {
 	return nil
 }
 
-func (d *decoder) identifiers(value json.RawMessage) error {
-	list := []json.RawMessage{value}
-	if value[0] == '[' {
-		if err := json.Unmarshal(value, &list); err != nil {
-			return err
-		}
-	}
-	for _, one := range list {
+func (d *decoder) identifiers(value []byte) error {
+	for one := range elements(value) {
 		n, err := decodeNumber(one, mqtt.SubscriptionIdentifier.MaxNumber())
 		if err == nil && n == 0 {
 			err = errors.New("is 0") // 3.3.2.3.8
@@ -293,15 +265,9 @@ func (d *decoder) identifiers(value json.RawMessage) error {
 
 // users takes an array of objects, and the one object of mosquitto 2.0, whose
 // members may repeat.
-func (d *decoder) users(value json.RawMessage) error {
-	list := []json.RawMessage{value}
-	if value[0] == '[' {
-		if err := json.Unmarshal(value, &list); err != nil {
-			return err
-		}
-	}
-	for _, one := range list {
-		err := members(one, func(key string, value json.RawMessage) error {
+func (d *decoder) users(value []byte) error {
+	for one := range elements(value) {
+		err := members(one, func(key string, value []byte) error {
 			s, err := decodeString(value)
 			d.add(mqtt.User(key, s))
 			return wrong(key, err)

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen; only a failing test waits that long.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // recorder is a Handler that keeps what it is fed, or answers it.
 type recorder struct {

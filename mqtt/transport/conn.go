@@ -24,7 +24,12 @@ type Conn struct {
 	rest  *inbuf // bytes that Feed left; nil when there are none
 	again bool   // rest must be presented without waiting for more
 	eof   bool   // the peer will send nothing more
+	fed   bool   // this turn
+	trim  bool   // park on a new goroutine
 	last  bool   // nothing can be written, the reader reads on for a moment
+
+	turns    uint32 // read turns so far
+	lastTurn uint32 // Unix time of the last one
 
 	closing atomic.Bool // nothing is fed any more; set with mu held
 	paused  atomic.Bool // set with mu held
@@ -133,34 +138,29 @@ func (c *Conn) room() *outbuf {
 	if c.broken || c.closing.Load() {
 		return nil
 	}
-	if c.out == nil {
-		if c.cur != nil && c.buffered() > c.opt.OutLimit {
-			c.full = true
-			return nil
-		}
-		c.out = newOutbuf(c.filt.reserve())
-	} else if c.buffered() > c.opt.OutLimit {
+	if c.buffered() > c.opt.OutLimit {
 		c.full = true
 		return nil
+	}
+	if c.out == nil {
+		c.out = newOutbuf(c.filt.reserve())
 	}
 	return c.out
 }
 
 // appended sees to it that somebody flushes, and releases mu.
 func (c *Conn) appended(b *Batch, o *outbuf) {
-	if b == nil || o.left >= flushAt {
-		if c.flushing {
-			c.mu.Unlock()
-			return
-		}
+	switch {
+	case c.flushing: // whoever flushes looks again before it stops
+		c.mu.Unlock()
+	case b == nil || o.left >= flushAt:
 		c.flushing = true
 		c.drain()
-		return
-	}
-	owe := !c.dirty
-	c.dirty = true
-	c.mu.Unlock()
-	if owe {
+	case c.dirty:
+		c.mu.Unlock()
+	default:
+		c.dirty = true
+		c.mu.Unlock()
 		b.dirty = append(b.dirty, c)
 	}
 }

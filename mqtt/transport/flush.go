@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// combine is how many writes one goroutine makes for the others before it goes back to its own work.
+const combine = 16
+
 // flush sends what is buffered, unless another goroutine does so already.
 func (c *Conn) flush() {
 	c.mu.Lock()
@@ -22,12 +25,12 @@ func (c *Conn) flush() {
 // others append meanwhile is sent by the one who holds flushing, and nobody waits for a write. Called with mu held and
 // flushing set by the caller; releases mu.
 func (c *Conn) drain() {
-	for c.next() {
+	for i := 0; c.next(); i++ {
 		c.mu.Unlock()
 		n, err := c.sock.write(c.cur)
 		c.mu.Lock()
 		c.sent(n)
-		if err == errWouldBlock {
+		if err == errWouldBlock || i == combine {
 			c.mu.Unlock()
 			go c.drainBlocked()
 			return
@@ -44,9 +47,6 @@ func (c *Conn) drain() {
 func (c *Conn) drainBlocked() {
 	c.mu.Lock()
 	for c.next() {
-		if c.broken {
-			continue
-		}
 		_ = c.nc.SetWriteDeadline(c.writeDeadline())
 		c.mu.Unlock()
 		n, err := c.sock.writeWait(c.cur)

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -13,8 +12,10 @@ import (
 const (
 	readChunk   = 64 << 10
 	overlapFrom = 4 << 10 // a read of more than this is answered before the next one, so that pipelines overlap
-	yieldAfter  = 3       // full reads in one turn before the others get the processor
-	lingerBytes = 4 << 20 // discarded at most while lingering
+	maxRead     = 256 << 10
+	yieldAfter  = 3 * readChunk // bytes in one turn before the others get the processor
+	trimAfter   = 8             // seconds of silence, see tooDeep
+	lingerBytes = 4 << 20       // discarded at most while lingering
 )
 
 // turn is what one read turn needs. It is taken from a pool when bytes arrive and given back before parking.
@@ -47,6 +48,10 @@ func (c *Conn) run() {
 	for !c.attend() {
 		err := c.sock.park(c.turn)
 		switch {
+		case err == nil && c.trim:
+			c.trim = false
+			go c.run()
+			return
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.expired()
@@ -55,6 +60,17 @@ func (c *Conn) run() {
 		}
 	}
 	c.finish()
+}
+
+// tooDeep decides whether to park on a new goroutine: the stack that a handler has made grow never shrinks to the first
+// 2 KiB again, and would be most of what an idle connection costs. A busy connection seldom pays for it: only its first
+// turns, powers of two, and the first after a long silence count.
+func (c *Conn) tooDeep() bool {
+	c.turns++
+	now := uint32(time.Now().Unix())
+	quiet := now - c.lastTurn
+	c.lastTurn = now
+	return quiet >= trimAfter || c.turns <= 4 || c.turns&(c.turns-1) == 0
 }
 
 // attend does what others asked the reader for. It reports whether the connection has ended.
@@ -123,6 +139,10 @@ func (c *Conn) turn() (leave bool) {
 	t.batch.Flush()
 	c.filt.parkLayers()
 	turns.Put(t)
+	if !leave && c.fed && c.tooDeep() {
+		c.trim = true
+		return true
+	}
 	return leave
 }
 
@@ -130,13 +150,14 @@ func (c *Conn) turn() (leave bool) {
 func (c *Conn) readAll(t *turn) (leave bool) {
 	work, n := c.takeRest(t)
 	ok := true
+	c.fed = false
 	if c.again {
 		c.again = false
 		if n > 0 {
 			n, ok = c.feed(t, work[:n])
 		}
 	}
-	for full := 0; ok; {
+	for sum := 0; ok; {
 		if c.closing.Load() || c.paused.Load() {
 			c.keepRest(work, n)
 			return true
@@ -147,20 +168,18 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 				return true
 			}
 		}
-		m, err := c.fill(t, work[n:])
+		m, err := c.fill(t, work[n:min(len(work), n+maxRead)])
 		if m > 0 {
-			n += m
-			filled := n == len(work)
-			if n, ok = c.feed(t, work[:n]); !ok {
+			c.fed = true
+			if n, ok = c.feed(t, work[:n+m]); !ok {
 				break
 			}
 			if m > overlapFrom {
 				t.batch.Flush()
 			}
-			if filled {
-				if full++; full%yieldAfter == 0 {
-					runtime.Gosched()
-				}
+			if sum += m; sum >= yieldAfter {
+				sum = 0
+				runtime.Gosched()
 			}
 		}
 		if err != nil {
@@ -196,18 +215,14 @@ func (c *Conn) stopped(t *turn, err error) (leave bool) {
 	return true
 }
 
-// readFailed ends the connection for a reader that can read no more. At the end of the stream what is buffered is still
-// sent: the peer may only have closed its half.
+// readFailed ends the connection for a reader that can read no more. What is buffered is still sent: the peer may only
+// have closed its half, and TLS or WebSocket may have to say what was wrong.
 func (c *Conn) readFailed(err error) {
 	c.eof = true
-	if err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, ErrWebSocket) {
-		c.shut(err, false)
-		return
-	}
 	if errors.Is(err, net.ErrClosed) {
 		err = ErrClosed
 	}
-	c.Abort(err)
+	c.shut(err, false)
 }
 
 // takeRest returns the buffer to read into and how many bytes at its front Feed has seen already.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -54,6 +55,9 @@ func (s *netSock) park(turn func() bool) error {
 	if s.small == nil {
 		s.small = make([]byte, netSmall)
 	}
+	if turn() { // what is left from before, here or in TLS
+		return nil
+	}
 	full := false
 	for {
 		var t *chunk
@@ -75,9 +79,7 @@ func (s *netSock) park(turn func() bool) error {
 		}
 		leave := turn()
 		if t != nil {
-			if len(s.got) > 0 {
-				s.got = append([]byte(nil), s.got...)
-			}
+			s.got = bytes.Clone(s.got)
 			chunks.Put(t)
 		}
 		if leave {

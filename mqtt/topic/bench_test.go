@@ -54,7 +54,7 @@ func heap() uint64 {
 }
 
 // BenchmarkFilterTreeMatch matches names in turn, each with one exact subscription or a
-// wildcard one, alone and on all processors.
+// wildcard one: all of them, a few, and all of them on all processors.
 func BenchmarkFilterTreeMatch(b *testing.B) {
 	for _, size := range benchSizes {
 		set := newBenchSet(size.n, size.mixed)
@@ -65,15 +65,27 @@ func BenchmarkFilterTreeMatch(b *testing.B) {
 		b.Run(size.name, func(b *testing.B) {
 			b.ReportAllocs()
 			dst := make([]*int, 0, 16)
+			for i := 0; b.Loop(); {
+				dst = tree.AppendMatches(dst[:0], set.names[i])
+				if i++; i == size.n {
+					i = 0
+				}
+			}
+		})
+		b.Run(size.name+"-hot", func(b *testing.B) { // 64 names again and again
+			dst := make([]*int, 0, 16)
 			for i := 0; b.Loop(); i++ {
-				dst = tree.AppendMatches(dst[:0], set.names[i%size.n])
+				dst = tree.AppendMatches(dst[:0], set.names[i%64])
 			}
 		})
 		b.Run(size.name+"-parallel", func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				dst := make([]*int, 0, 16)
-				for i := 0; pb.Next(); i++ {
-					dst = tree.AppendMatches(dst[:0], set.names[i%size.n])
+				for i := 0; pb.Next(); {
+					dst = tree.AppendMatches(dst[:0], set.names[i])
+					if i++; i == size.n {
+						i = 0
+					}
 				}
 			})
 		})

@@ -118,6 +118,9 @@ func (t *FilterTree[K, V]) AppendMatches(dst []V, name string) []V {
 			dst = it.body.appendTo(dst)
 		}
 	}
+	if t.root.empty() {
+		return dst
+	}
 	return t.root.appendMatches(dst, name, !dollar(name))
 }
 

@@ -33,8 +33,8 @@ func TestFilterTreeConcurrent(t *testing.T) {
 	for range 2 {
 		readers.Go(func() { readMatches(t, &tree, &done) })
 	}
-	writers.Go(func() { replaceAll(&tree, 1500) })
-	writers.Go(func() { toggle(t, &tree, 1500) })
+	writers.Go(func() { replaceAll(&tree, 600) })
+	writers.Go(func() { toggle(t, &tree, 600) })
 	writers.Go(func() { crowd(&tree) })
 	writers.Go(func() { growAndShrink(&tree) })
 	writers.Wait()
@@ -113,7 +113,7 @@ func toggle(t *testing.T, tree *FilterTree[string, subscribed], n int) {
 
 // crowd makes the rosters of the filters grow, get an index and shrink, several times.
 func crowd(tree *FilterTree[string, subscribed]) {
-	for range 8 {
+	for range 4 {
 		for i := range 60 * len(raceFilters) {
 			f, key := raceFilters[i%len(raceFilters)], strconv.Itoa(i)
 			tree.Set(f, key, subscribed{f, key, i})
@@ -162,7 +162,7 @@ func TestFilterTreePrunedConcurrently(t *testing.T) {
 	})
 	for i, f := range []string{"x/y/+", "x/y/z"} {
 		writers.Go(func() {
-			for range 5000 {
+			for range 2000 {
 				tree.Set(f, 1, i+1)
 				tree.Delete(f, 1)
 			}

@@ -371,7 +371,7 @@ func TestConnectTimeout(t *testing.T) {
 		time.Sleep(900 * time.Millisecond)
 		p.quiet()
 		time.Sleep(200 * time.Millisecond)
-		if got := p.take(); len(got) > 0 || !p.closed {
+		if got := p.take(); len(got) > 0 || !p.closed.Load() {
 			t.Errorf("open, or told %v", got)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"net"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -41,7 +42,7 @@ type peer struct {
 
 	mu     sync.Mutex
 	got    []mqtt.Packet
-	closed bool
+	closed atomic.Bool
 }
 
 // dial opens a connection that has sent nothing yet.
@@ -78,9 +79,7 @@ func (p *peer) read() {
 			buf = buf[size:]
 		}
 		if err != nil {
-			p.mu.Lock()
-			p.closed = true
-			p.mu.Unlock()
+			p.closed.Store(true)
 			return
 		}
 	}
@@ -152,7 +151,7 @@ func next[T mqtt.Packet](p *peer) T {
 	defer p.mu.Unlock()
 	var want T
 	if len(p.got) == 0 {
-		p.t.Fatalf("nothing came, want %T (closed: %v)", want, p.closed)
+		p.t.Fatalf("nothing came, want %T (closed: %v)", want, p.closed.Load())
 	}
 	got, ok := p.got[0].(T)
 	if !ok {
@@ -168,7 +167,7 @@ func (p *peer) quiet() {
 	if got := p.take(); len(got) > 0 {
 		p.t.Fatalf("got %T %+v, want nothing", got[0], got[0])
 	}
-	if p.closed {
+	if p.closed.Load() {
 		p.t.Fatal("the broker closed the connection")
 	}
 }
@@ -178,7 +177,7 @@ func (p *peer) quiet() {
 func (p *peer) gone(code mqtt.ReasonCode) {
 	p.t.Helper()
 	got := p.take()
-	if !p.closed {
+	if !p.closed.Load() {
 		p.t.Fatalf("the connection is open, got %v", got)
 	}
 	if p.v < mqtt.V50 {

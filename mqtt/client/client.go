@@ -239,7 +239,9 @@ func (c *Client) finish(err error) {
 }
 
 // open reports whether packets can be sent. mu is held.
-func (c *Client) open() bool { return c.state == Connected && c.link != nil && c.link.up }
+func (c *Client) open() bool {
+	return c.state == Connected && c.link != nil && c.link.up && !c.link.ending
+}
 
 // wake makes everyone in wait look again. mu is held.
 func (c *Client) wake() {

@@ -59,6 +59,9 @@ func (c *Client) connect(ctx context.Context) error {
 	if ok && refused.ReasonCode == mqtt.UnsupportedProtocolVersion && c.opt.Version == 0 && c.fallBack() {
 		err = c.attempt(ctx)
 	}
+	c.mu.Lock()
+	c.cancel = nil
+	c.mu.Unlock()
 	return err
 }
 

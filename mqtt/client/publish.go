@@ -135,8 +135,20 @@ func (c *Client) publish(b *Batch, m *mqtt.Message, o outgoing) error {
 	if !ok {
 		return ErrWindowFull
 	}
-	l.publish(b, m, id, false)
+	if err := l.publish(b, m, id, false); err != nil {
+		c.drop(id)
+		return err
+	}
 	return nil
+}
+
+// drop ends the flow of a message that is not sent. mu is held.
+func (c *Client) drop(id mqtt.PacketID) outgoing {
+	o, ok := c.send.Puback(id)
+	if !ok {
+		o, _, _ = c.send.Pubrec(id, mqtt.UnspecifiedError)
+	}
+	return o
 }
 
 // validate checks what only a caller can get wrong.
@@ -200,13 +212,14 @@ func (l *link) admit(m *mqtt.Message) error {
 const copyFrom = 4 << 10
 
 // publish writes a PUBLISH. mu is held.
-func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) {
+func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) error {
 	p := mqtt.Publish{Dup: dup, QoS: m.QoS, Retain: m.Retain, PacketID: id, Properties: m.Properties}
 	// The topic stands in front of the frame, only to be a []byte.
 	b.frame = append(b.frame[:0], m.Topic...)
 	p.Topic = b.frame
+	var alias uint16
 	if l.topicAliasMaximum > 0 {
-		l.alias(b, &p, m)
+		alias = l.alias(b, &p, m)
 	}
 	p.Payload = m.Payload
 	start := len(b.frame)
@@ -221,37 +234,35 @@ func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) {
 		}
 	}
 	if err != nil {
-		l.unencodable(id, err)
-		return
+		l.aliasOut.Forget(alias)
+		return &PublishError{ReasonCode: mqtt.MalformedPacket, Err: err}
 	}
 	if l.c.opt.Trace != nil {
 		q := p
 		l.c.trace(Sent, &q)
 	}
 	l.write(b, b.frame[start:], body)
+	return nil
 }
 
-// alias lets a Topic Alias stand for the topic, if the Server takes them. An
-// alias that the caller chose is left out when the message is sent again: it
-// belonged to another connection.
-func (l *link) alias(b *Batch, p *mqtt.Publish, m *mqtt.Message) {
+// alias lets a Topic Alias stand for the topic, if the Server takes them and
+// the caller does not choose them. It returns one that is new.
+func (l *link) alias(b *Batch, p *mqtt.Publish, m *mqtt.Message) uint16 {
 	if m.Properties.Has(mqtt.TopicAlias) {
-		return
+		l.aliasOut.Reset(0)
+		return 0
 	}
 	alias, known := l.aliasOut.Assign(m.Topic)
 	if alias == 0 {
-		return
+		return 0
 	}
 	b.props = append(append(b.props[:0], m.Properties...), mqtt.Num(mqtt.TopicAlias, uint32(alias)))
 	p.Properties = b.props
 	if known {
 		p.Topic = nil
+		return 0
 	}
-}
-
-// unencodable ends a message that the codec refuses. mu is held.
-func (l *link) unencodable(id mqtt.PacketID, err error) {
-	l.c.abandon(id, &PublishError{ReasonCode: mqtt.MalformedPacket, Err: err})
+	return alias
 }
 
 // Window returns how many messages of QoS 1 and 2 can be published at this

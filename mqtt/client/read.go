@@ -28,6 +28,7 @@ type link struct {
 	version  mqtt.Version
 	clean    bool // CONNECT had Clean Start
 	up       bool // accepted, and not closed
+	ending   bool // DISCONNECT was sent or received: nothing follows it
 	blocked  bool // the transport refused bytes
 	choked   bool // and answers wait as well: stop reading
 	full     bool // the consumer is slow: stop reading
@@ -159,6 +160,7 @@ func (l *link) packet(pkt mqtt.Packet) error {
 	case *mqtt.Pingresp:
 		l.onPingresp()
 	case *mqtt.Disconnect:
+		l.ending = true
 		c.mu.Unlock()
 		return disconnected(p)
 	default: // AUTH: none was asked for [MQTT-4.12.0-6]

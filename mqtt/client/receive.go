@@ -309,7 +309,7 @@ func (d *Delivery) Ack() {
 	}
 	l := d.link
 	d.link = nil
-	if !l.up {
+	if !l.up || l.ending {
 		c.mu.Unlock()
 		return
 	}

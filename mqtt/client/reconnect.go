@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"mqt/mqtt"
@@ -16,17 +17,17 @@ func (c *Client) lost(err error) {
 	for _, r := range c.requests {
 		r.id = 0
 	}
-	if c.stopping {
-		c.mu.Unlock()
-		c.finish(ErrClosed)
-		return
-	}
 	c.tryAgain(err)
 }
 
 // tryAgain sets the timer of the next attempt, or ends the Client. mu is held,
 // and released.
 func (c *Client) tryAgain(err error) {
+	if c.stopping {
+		c.mu.Unlock()
+		c.finish(ErrClosed)
+		return
+	}
 	c.failures++
 	delay, again := c.again(err)
 	if !again {
@@ -35,7 +36,7 @@ func (c *Client) tryAgain(err error) {
 		return
 	}
 	c.setState(Reconnecting, err)
-	if c.stopping {
+	if c.stopping { // Close while OnState was told
 		c.mu.Unlock()
 		c.finish(ErrClosed)
 		return
@@ -87,7 +88,11 @@ func (l *link) resume(present bool) {
 	if !present {
 		c.newSession()
 	}
-	c.recv.Reset(c.opt.ReceiveMaximum)
+	if l.version >= mqtt.V50 {
+		c.recv.Reset(c.opt.ReceiveMaximum)
+	} else {
+		c.recv.Reset(0) // the Server was told nothing
+	}
 	c.send.Reset(l.window())
 	for _, r := range c.requests {
 		l.request(r)
@@ -122,6 +127,7 @@ func (c *Client) newSession() {
 		return
 	}
 	again := make([]*request, 0, len(c.subscribed)+len(c.requests))
+	c.requests = slices.DeleteFunc(c.requests, func(r *request) bool { return r.again })
 	for _, s := range c.subscribed {
 		again = append(again, &request{subs: s.subs, props: s.props, again: true})
 	}
@@ -132,7 +138,7 @@ func (c *Client) newSession() {
 // go. mu is held.
 func (l *link) resend() {
 	c := l.c
-	if !c.send.Pending() {
+	if !c.send.Pending() || l.ending {
 		return
 	}
 	b := batches.Get().(*Batch)
@@ -148,24 +154,18 @@ func (l *link) resend() {
 		l.push(&b.out) // PUBRELs first
 		_, fresh := c.unsent[id]
 		delete(c.unsent, id)
-		if err := l.admit(e.Value.m); err != nil {
-			c.abandon(id, err)
-			continue
+		err := l.admit(e.Value.m)
+		if err == nil {
+			err = l.publish(b, e.Value.m, id, !fresh)
 		}
-		l.publish(b, e.Value.m, id, !fresh)
+		if err != nil { // what the last connection took, this one does not
+			o := c.drop(id)
+			c.later = append(c.later, func() { o.end(0, err) })
+		}
 	}
 	l.push(&b.out)
 	b.Flush()
 	batches.Put(b)
-}
-
-// abandon ends a flow that the new connection's limits forbid. mu is held.
-func (c *Client) abandon(id mqtt.PacketID, err error) {
-	o, ok := c.send.Puback(id)
-	if !ok {
-		o, _, _ = c.send.Pubrec(id, mqtt.UnspecifiedError)
-	}
-	c.later = append(c.later, func() { o.end(0, err) })
 }
 
 func (c *Client) markUnsent(id mqtt.PacketID) {

@@ -186,14 +186,14 @@ func (l *link) fail(r *request, err error) {
 	if denied, ok := errors.AsType[*SubscribeError](err); ok {
 		a.codes = denied.ReasonCodes
 	}
-	l.c.drop(r)
+	l.c.forgetRequest(r)
 	r.end(a)
 	if r.again {
 		l.conn.Close(err)
 	}
 }
 
-func (c *Client) drop(r *request) {
+func (c *Client) forgetRequest(r *request) {
 	// A new slice: resume walks over the old one.
 	c.requests = slices.DeleteFunc(slices.Clone(c.requests), func(o *request) bool { return o == r })
 	if len(c.requests) == 0 {
@@ -209,7 +209,7 @@ func (l *link) take(id mqtt.PacketID, state flow.State) *request {
 	l.progress = true
 	for _, r := range l.c.requests {
 		if r.id == id {
-			l.c.drop(r)
+			l.c.forgetRequest(r)
 			return r
 		}
 	}

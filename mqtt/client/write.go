@@ -63,7 +63,7 @@ func (l *link) control(p mqtt.Packet) error {
 // push hands the pending bytes to the transport. mu is held.
 func (l *link) push(b *transport.Batch) {
 	o := l.pending
-	if o == nil {
+	if o == nil || l.ending {
 		return
 	}
 	if l.blocked {
@@ -119,7 +119,7 @@ func (l *link) write(b *Batch, head, body []byte) {
 // disconnect writes a DISCONNECT. mu is held. What the transport refused before
 // is lost, as is the DISCONNECT then.
 func (l *link) disconnect(d *mqtt.Disconnect) error {
-	if !l.up {
+	if !l.up || l.ending {
 		return nil
 	}
 	if l.version < mqtt.V50 {
@@ -127,5 +127,6 @@ func (l *link) disconnect(d *mqtt.Disconnect) error {
 	}
 	err := l.control(d)
 	l.push(nil)
+	l.ending = true
 	return err
 }

@@ -60,7 +60,7 @@ const (
 )
 
 // seed makes hash collisions unpredictable for clients, who choose the strings.
-var seed = maphash.MakeSeed()
+var seed = maphash.MakeSeed() //nolint:gochecknoglobals // drawn once, never changed
 
 func hash(key string) uint64 {
 	return maphash.String(seed, key) | hashed

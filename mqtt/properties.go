@@ -275,8 +275,8 @@ func (ps Properties) Clone() Properties {
 }
 
 // keptProperties is how many properties a Reader keeps room for between
-// packets.
-const keptProperties = 16
+// packets: about 1 KiB.
+const keptProperties = 20
 
 // forget empties ps, holds on to none of its bytes and keeps its room where
 // that is small.

@@ -80,6 +80,7 @@ func decodeOptions(o byte, v Version) (s Subscription, err *Error) {
 	case o&reserved != 0:
 		return s, malformed("MQTT-3.8.3-5", "reserved subscription options are set")
 	case s.QoS > QoS2 && v < V50:
+		// The standard itself spells the number so.
 		return s, malformed("MQTT-3.1.1: 3-8.3-4", "a subscription with QoS 3")
 	case s.QoS > QoS2:
 		return s, protocolError("3.8.3.1", "a subscription with QoS 3")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,32 +52,39 @@ func DecodeJSON(line []byte) (*Received, error) {
 		var v json.RawMessage
 		return nil, &DecodeError{Text: "not JSON", Err: json.Unmarshal(line, &v)}
 	}
-	d := &decoder{m: &Received{Message: &mqtt.Message{}}, seen: make(map[string]bool, 16)}
+	d := &decoder{m: &Received{Message: &mqtt.Message{}}}
 	if err := members(line, d.member); err != nil {
 		return nil, wrong("", err)
 	}
-	if !d.seen["topic"] {
+	if d.m.Topic == "" {
 		return nil, &DecodeError{Key: "topic", Text: "is missing"}
-	}
-	if d.seen["payload"] && d.seen["payload"+base64Suffix] {
-		return nil, &DecodeError{Key: "payload", Text: "there is payload_base64 too"}
 	}
 	return d.m, nil
 }
 
 type decoder struct {
-	m    *Received
-	seen map[string]bool // members of the object and of its properties
+	m *Received
+	// seen are the places in memberNames, properties the PropertyIDs, that
+	// have been there.
+	seen, properties uint64
 }
 
+// memberNames are the members of the object. Both forms of the payload are one.
+var memberNames = [...]string{"tst", "topic", "qos", "retain", "payloadlen", "mid", "dup", "properties", "payload"}
+
 func (d *decoder) member(key string, value []byte) error {
-	if d.seen[key] {
+	name, encoded := strings.CutSuffix(key, base64Suffix)
+	i := slices.Index(memberNames[:], name)
+	switch {
+	case i < 0 || encoded && name != "payload":
+		return &DecodeError{Key: key, Text: "is not known; there are " + strings.Join(memberNames[:], " ") + " payload" + base64Suffix}
+	case d.seen&(1<<i) != 0:
 		return &DecodeError{Key: key, Text: "is there twice"}
 	}
-	d.seen[key] = true
+	d.seen |= 1 << i
 	var err error
 	m := d.m
-	switch key {
+	switch name {
 	case "tst":
 		m.At, err = decodeTime(value)
 	case "topic":
@@ -91,7 +99,6 @@ func (d *decoder) member(key string, value []byte) error {
 		m.Retain, err = decodeBool(value)
 	case "dup":
 		m.Dup, err = decodeBool(value)
-	case "payloadlen":
 	case "mid":
 		var n uint32
 		n, err = decodeNumber(value, 0xffff)
@@ -99,11 +106,11 @@ func (d *decoder) member(key string, value []byte) error {
 	case "properties":
 		err = members(value, d.property)
 	case "payload":
-		m.Payload, err = decodePayload(value)
-	case "payload" + base64Suffix:
-		m.Payload, err = decodeBase64(value)
-	default:
-		err = errors.New("is not known; members are tst topic qos retain payloadlen mid dup properties payload payload_base64")
+		if encoded {
+			m.Payload, err = decodeBase64(value)
+		} else {
+			m.Payload, err = decodePayload(value)
+		}
 	}
 	return wrong(key, err)
 }
@@ -199,23 +206,22 @@ func decodeTime(value []byte) (time.Time, error) {
 
 const userProperties = "user-properties"
 
-// propertyOf tells a property from a member of the same name in decoder.seen.
-const propertyOf = "properties."
-
 func (d *decoder) property(key string, value []byte) error {
 	name, encoded := strings.CutSuffix(key, base64Suffix)
 	id, known := mqtt.ParsePropertyID(name)
+	if key == userProperties {
+		id = mqtt.UserProperty
+	}
 	// Several identifiers were repeated members in mosquitto.
-	if d.seen[propertyOf+name] && id != mqtt.SubscriptionIdentifier {
+	if d.properties&(1<<id) != 0 && id != mqtt.SubscriptionIdentifier {
 		return &DecodeError{Key: key, Text: "is there twice"}
 	}
-	d.seen[propertyOf+name] = true
 	var err error
 	switch {
 	case key == userProperties:
-		return wrong(key, d.users(value))
+		err = d.users(value)
 	case !known || !id.AllowedIn(mqtt.TypePublish) || id == mqtt.UserProperty || encoded && !id.IsBinary():
-		err = errors.New("is no property of a message")
+		return &DecodeError{Key: key, Text: "is no property of a message"}
 	case id == mqtt.SubscriptionIdentifier:
 		err = d.identifiers(value)
 	case id.IsNumber():
@@ -229,6 +235,7 @@ func (d *decoder) property(key string, value []byte) error {
 		s, err = decodeString(value)
 		d.add(mqtt.Str(id, s))
 	}
+	d.properties |= 1 << id
 	return wrong(key, err)
 }
 

@@ -118,7 +118,7 @@ func TestDecodeJSON(t *testing.T) {
 		{line: `{"topic":7}`, err: `"topic": is not a string`},
 		{line: `{"topic":"t","payloda":"x"}`, err: `"payloda": is not known`},
 		{line: `{"topic":"t","topic":"u"}`, err: `"topic": is there twice`},
-		{line: `{"topic":"t","payload":"x","payload_base64":""}`, err: "payload_base64 too"},
+		{line: `{"topic":"t","payload":"x","payload_base64":""}`, err: `"payload_base64": is there twice`},
 		{line: `{"topic":"t","payload_base64":"?"}`, err: "is not base64"},
 		{line: `{"topic":"t","payload":"\ud83d"}`, err: "half a surrogate pair"},
 		{line: `{"topic":"t","qos":3}`, err: `"qos": is not a whole number from 0 to 2`},

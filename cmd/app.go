@@ -1,0 +1,144 @@
+// Package cmd is the command line of mqt: words to options, options to a run,
+// a run to streams and an exit code. It holds neither protocol nor layout.
+//
+//	app.go            Main, the commands
+//	args.go           words in mosquitto's order, the environment
+//	flags.go          flags that read themselves into fields
+//	help.go           --help
+//	exit.go           exit codes, one table
+//	explain.go        errors in one line, with a hint
+//	terminal.go       what a stream is
+//	connect_flags.go  the flags of every client; tls_flags.go, tls_key.go
+//	properties.go     -D and the long flags of the properties
+//	pub.go payload.go sub.go broker.go listen.go completion.go …
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Stdio are the streams of a run.
+type Stdio struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Main runs mqt with the words behind the program's name and returns the exit
+// code. Whatever fails is one line on Err. When ctx ends, so does the run: a
+// signal is a normal end for what runs until then.
+func Main(ctx context.Context, args []string, s Stdio) int {
+	name, err := run(ctx, args, &s)
+	if err == nil {
+		return exitOK
+	}
+	if line := explain(err); line != "" {
+		fmt.Fprintf(s.Err, "%s: %s\n", name, line)
+	}
+	return exitCode(err)
+}
+
+// commands are all that there are, in the order of the help.
+func commands(s *Stdio) []*cli.Command {
+	return []*cli.Command{
+		brokerCommand(s),
+	}
+}
+
+func newApp(s *Stdio) *cli.App {
+	app := &cli.App{
+		Name: "mqt", Usage: "publish, subscribe, load-test and serve MQTT 3.1, 3.1.1 and 5.0",
+		HideHelp: true, HideHelpCommand: true, HideVersion: true,
+		Reader: s.In, Writer: s.Out, ErrWriter: s.Err,
+		DisableSliceFlagSeparator: true, // a comma is a character like any other
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              badUsage,
+		Commands:                  commands(s),
+	}
+	for _, c := range app.Commands {
+		c.HideHelp, c.HideHelpCommand, c.OnUsageError = true, true, badUsage
+	}
+	return app
+}
+
+// badUsage is for flags that read themselves with the library's parsers.
+func badUsage(_ *cli.Context, err error, _ bool) error { return &usageError{text: err.Error()} }
+
+// run returns the name to put in front of an error.
+func run(ctx context.Context, args []string, s *Stdio) (string, error) {
+	app := newApp(s)
+	if len(args) == 0 {
+		printAppHelp(s.Err, app)
+		return app.Name, &exitError{code: exitUsage}
+	}
+	if args[0] == "help" { // mqt help pub
+		args = append(args[1:min(2, len(args)):min(2, len(args))], "--help")
+	}
+	switch args[0] {
+	case "--help":
+		printAppHelp(s.Out, app)
+		return app.Name, nil
+	case "--version":
+		_, err := fmt.Fprintln(s.Out, "mqt", version())
+		return app.Name, err
+	}
+	c := app.Command(args[0])
+	if c == nil {
+		return app.Name, unknownCommand(app, args[0])
+	}
+	name := app.Name + " " + c.Name
+	words, err := parseWords(c, args[1:])
+	if err != nil {
+		return name, err
+	}
+	if words.help {
+		printCommandHelp(s.Out, c)
+		return name, nil
+	}
+	if action := c.Action; action != nil {
+		c.Action = func(cc *cli.Context) error {
+			if err := words.fault(c); err != nil {
+				return err
+			}
+			return action(cc)
+		}
+	}
+	return name, app.RunContext(ctx, words.canonical(app.Name, c.Name))
+}
+
+func unknownCommand(app *cli.App, word string) error {
+	names := make([]string, 0, len(app.Commands))
+	for _, c := range app.Commands {
+		names = append(names, c.Name)
+	}
+	hint := "see mqt --help"
+	if near := nearest(word, names); near != "" {
+		hint = fmt.Sprintf("did you mean mqt %s?", near)
+	}
+	if len(word) > 1 && word[0] == '-' {
+		hint = "the command comes first, as in mqt pub " + word
+	}
+	return &usageError{text: fmt.Sprintf("no command %q", word), hint: hint}
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown)"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "(devel)"
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v = s.Value
+			}
+		}
+	}
+	return fmt.Sprintf("%s (%s)", v, info.GoVersion)
+}

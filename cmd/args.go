@@ -1,0 +1,250 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// words is a command line after mosquitto's rules: a flag is a whole word, and
+// a flag with a value takes the next word whatever that begins with.
+type words struct {
+	help   bool
+	given  []given
+	places []string // words that are no flags
+}
+
+// given is a flag as it came.
+type given struct {
+	flag  cli.Flag
+	typed string // "-q", "--qos" or "MQT_QOS"
+	value string
+}
+
+// parseWords reads what stands behind a command's name, and for the flags that
+// are not there the environment.
+func parseWords(c *cli.Command, args []string) (*words, error) {
+	w := &words{}
+	for i := 0; i < len(args); {
+		n, err := w.word(c, args[i:])
+		if err != nil {
+			return nil, err
+		}
+		i += n
+	}
+	if !w.help {
+		w.environment(c)
+	}
+	return w, nil
+}
+
+// word reads one flag with its value, and returns how many words that were.
+func (w *words) word(c *cli.Command, args []string) (int, error) {
+	typed := args[0]
+	switch {
+	case typed == "--help":
+		w.help = true
+		return 1, nil
+	case typed == "--" && c.ArgsUsage != "":
+		w.places = append(w.places, args[1:]...)
+		return len(args), nil
+	case len(typed) < 2 || typed[0] != '-':
+		if c.ArgsUsage == "" {
+			return 0, stray(c, typed)
+		}
+		w.places = append(w.places, typed)
+		return 1, nil
+	}
+	name, value, joined := strings.Cut(typed, "=")
+	f := lookup(c, name)
+	if f == nil {
+		return 0, unknownFlag(c, name, typed)
+	}
+	g := given{flag: f, typed: name, value: value}
+	n := 1
+	switch {
+	case joined:
+	case !takesValue(f):
+		g.value = "true"
+	default:
+		n = valueWords(f, args)
+		if len(args) <= n {
+			return 0, &usageError{text: name + " needs " + wanted(f), hint: exampleOf(f, name)}
+		}
+		g.value = strings.Join(args[1:n+1], "\x00")
+		n++
+	}
+	w.given = append(w.given, g)
+	return n, nil
+}
+
+// valueWords is how many words the value has: one, but for -D.
+func valueWords(f cli.Flag, args []string) int {
+	if o, ok := f.(*option); ok && o.words != nil {
+		return o.words(args[1:])
+	}
+	return 1
+}
+
+func wanted(f cli.Flag) string {
+	if name := placeholder(f); strings.Contains(name, " ") {
+		return name
+	}
+	return "a value"
+}
+
+func exampleOf(f cli.Flag, typed string) string { return "write " + typed + " " + placeholder(f) }
+
+func lookup(c *cli.Command, typed string) cli.Flag {
+	for _, f := range c.Flags {
+		for _, name := range namesOf(f) {
+			if dashed(name) == typed {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+func stray(c *cli.Command, word string) error {
+	hint := "see mqt " + c.Name + " --help"
+	switch c.Name {
+	case "pub":
+		hint = "the topic stands behind -t and the payload behind -m"
+	case "sub":
+		hint = "the topic stands behind -t"
+	}
+	return &usageError{text: fmt.Sprintf("stray word %q", word), hint: hint}
+}
+
+// unknownFlag says what may have been meant: -p1883, -port, --prot.
+func unknownFlag(c *cli.Command, name, typed string) error {
+	fault := &usageError{text: "unknown flag " + name, hint: "see mqt " + c.Name + " --help"}
+	if long := "-" + name; lookup(c, long) != nil {
+		fault.hint = "did you mean " + long + "?"
+		return fault
+	}
+	if f := lookup(c, typed[:2]); f != nil && typed[1] != '-' && takesValue(f) {
+		fault.hint = fmt.Sprintf("did you mean %s %s?", typed[:2], typed[2:])
+		return fault
+	}
+	names := []string{"--help"}
+	for _, f := range c.Flags {
+		for _, n := range namesOf(f) {
+			names = append(names, dashed(n))
+		}
+	}
+	if near := nearest(name, names); near != "" {
+		fault.hint = "did you mean " + near + "?"
+	}
+	return fault
+}
+
+// nearest returns the name that word was probably meant to be, or "".
+func nearest(word string, names []string) string {
+	best, at := "", 1+len(word)/3
+	for _, name := range names {
+		if d := distance(word, name); d <= at && d < len(strings.Trim(name, "-")) {
+			best, at = name, d-1
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to change, add, leave out or swap.
+func distance(a, b string) int {
+	before, last, row := []int(nil), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := last[j-1]
+			if a[i-1] != b[j-1] {
+				change++
+			}
+			row[j] = min(change, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, make([]int, len(b)+1)
+	}
+	return last[len(b)]
+}
+
+// environment adds the flags that are set there and not on the command line.
+// An empty variable counts as none.
+func (w *words) environment(c *cli.Command) {
+	for _, f := range c.Flags {
+		if slices.ContainsFunc(w.given, func(g given) bool { return g.flag == f }) {
+			continue
+		}
+		names := []string{envName(namesOf(f)[0])}
+		o, ok := f.(*option)
+		if ok {
+			names = append(names, o.env...)
+		}
+		for _, name := range names {
+			value := os.Getenv(name)
+			if value == "" {
+				continue
+			}
+			if ok && o.words != nil {
+				value = strings.Join(strings.Fields(value), "\x00")
+			}
+			w.given = append(w.given, given{flag: f, typed: name, value: value})
+			break
+		}
+	}
+}
+
+// typed tells how a flag was set: "" if it was not. env is true for a variable.
+func (w *words) typed(f cli.Flag) (name string, env bool) {
+	for _, g := range w.given {
+		if g.flag == f {
+			return g.typed, g.typed[0] != '-'
+		}
+	}
+	return "", false
+}
+
+// fault is the first value that its flag could not read.
+func (w *words) fault(c *cli.Command) error {
+	for _, f := range c.Flags {
+		o, ok := f.(*option)
+		if !ok || o.fault == nil {
+			continue
+		}
+		name, env := w.typed(f)
+		sep := " "
+		if env {
+			sep = "="
+		}
+		i := slices.IndexFunc(w.given, func(g given) bool { return g.flag == f })
+		return &usageError{text: fmt.Sprintf("%s%s%s", name, sep, shown(w.given[i].value)), hint: o.fault.Error()}
+	}
+	return nil
+}
+
+// shown is a value as it was typed, more or less.
+func shown(value string) string {
+	value = strings.ReplaceAll(value, "\x00", " ")
+	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fmt.Sprintf("%q", value)
+	}
+	return value
+}
+
+// canonical is the command line that the library parses.
+func (w *words) canonical(app, command string) []string {
+	out := []string{app, command}
+	for _, g := range w.given {
+		out = append(out, "--"+namesOf(g.flag)[0]+"="+g.value)
+	}
+	return append(append(out, "--"), w.places...)
+}

@@ -1,0 +1,189 @@
+package cmd
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"mqt/mqtt"
+	"mqt/mqtt/client"
+	"mqt/mqtt/transport"
+)
+
+// connectFailure is an error that has to do with a server, with its URL.
+type connectFailure struct {
+	url string
+	err error
+}
+
+func (e *connectFailure) Error() string { return e.url + ": " + e.err.Error() }
+func (e *connectFailure) Unwrap() error { return e.err }
+
+// tlsFileError is a certificate or key that cannot be used.
+type tlsFileError struct {
+	text, hint string
+}
+
+func (e *tlsFileError) Error() string { return e.text + "; " + e.hint }
+
+// explain says in one line what failed and what may help. It is "" when there
+// is nothing to say.
+func explain(err error) string {
+	if e, ok := errors.AsType[*exitError](err); ok && e.err == nil {
+		return ""
+	}
+	text, hint := describe(err)
+	text = oneLine(text)
+	if hint == "" {
+		return text
+	}
+	return text + "; " + hint
+}
+
+func describe(err error) (text, hint string) {
+	if e, ok := errors.AsType[*connectFailure](err); ok {
+		return explainConnect(e)
+	}
+	if code, ok := reasonCode(err); ok {
+		return plain(err), reasonHint(code)
+	}
+	return plain(err), ""
+}
+
+// plain is err without the names of packages in front.
+func plain(err error) string {
+	s := err.Error()
+	for _, pkg := range []string{"client: ", "transport: ", "broker: ", "format: ", "topic: ", "mqtt: ", "bench: "} {
+		s = strings.ReplaceAll(s, pkg, "")
+	}
+	return s
+}
+
+// oneLine keeps errors that were joined, and texts of others, on one line.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+func explainConnect(e *connectFailure) (text, hint string) {
+	if dial, ok := errors.AsType[*transport.DialError](e.err); ok {
+		return explainDial(e.url, dial)
+	}
+	if code, ok := reasonCode(e.err); ok {
+		return e.url + ": " + plain(e.err), reasonHint(code)
+	}
+	switch {
+	case errors.Is(e.err, context.DeadlineExceeded):
+		return fmt.Sprintf("%s: %s", e.url, strings.TrimSuffix(strings.TrimPrefix(plain(e.err), "connect: "), ": "+context.DeadlineExceeded.Error())),
+			"check host and port, or raise --connect-timeout"
+	case errors.Is(e.err, context.Canceled):
+		return e.url + ": interrupted", ""
+	case errors.Is(e.err, client.ErrConnectionLost):
+		return e.url + ": " + strings.ReplaceAll(plain(e.err), ": EOF", ""), ""
+	}
+	if text, hint := explainTLS(e.err); text != "" {
+		return e.url + ": TLS: " + text, hint
+	}
+	text = e.url + ": " + strings.TrimSuffix(strings.TrimPrefix(plain(e.err), "connect: "), ": EOF")
+	if errors.Is(e.err, io.EOF) || errors.Is(e.err, syscall.ECONNRESET) {
+		hint = "does that port want TLS, or a WebSocket? Then the URL begins with mqtts:// or ws://"
+	}
+	return text, hint
+}
+
+func explainDial(url string, e *transport.DialError) (text, hint string) {
+	if dns, ok := errors.AsType[*net.DNSError](e.Err); ok {
+		what := "cannot look up"
+		if dns.IsNotFound {
+			what = "no such host:"
+		}
+		return fmt.Sprintf("%s: %s %s", url, what, dns.Name), "check the name behind -h or in the URL"
+	}
+	switch {
+	case e.Step == "tls":
+		text, hint = explainTLS(e.Err)
+		return url + ": TLS: " + text, hint
+	case errors.Is(e.Err, syscall.ECONNREFUSED):
+		return url + ": connection refused", "is a broker running there? mqt broker starts one"
+	case errors.Is(e.Err, os.ErrNotExist):
+		return url + ": no such socket", "is a broker listening there?"
+	case errors.Is(e.Err, os.ErrPermission):
+		return url + ": permission denied", ""
+	case e.Step == "websocket":
+		hint = "check the path (--ws-path or the URL's); /mqtt is the usual one"
+	}
+	var op *net.OpError
+	cause := e.Err
+	if errors.As(e.Err, &op) && op.Err != nil {
+		cause = op.Err
+	}
+	return url + ": " + plain(cause), hint
+}
+
+// explainTLS puts into words why there is no trust. It returns "" for what is
+// not TLS's matter.
+func explainTLS(err error) (text, hint string) {
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		names := e.Certificate.DNSNames
+		for _, ip := range e.Certificate.IPAddresses {
+			names = append(names, ip.String())
+		}
+		if len(names) == 0 {
+			names = []string{"no name at all"}
+		}
+		return fmt.Sprintf("the server's certificate is for %s, not for %s", strings.Join(names, ", "), e.Host),
+			"connect by one of its names, or tell it with --tls-sni"
+	}
+	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		by := "an unknown authority"
+		if e.Cert != nil {
+			by = fmt.Sprintf("%q, which is not trusted here", e.Cert.Issuer.String())
+		}
+		return "the server's certificate is signed by " + by, "give its CA with --cafile, or skip the check with --insecure"
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		if e.Reason == x509.Expired {
+			return fmt.Sprintf("the server's certificate is valid from %s to %s, not now",
+				e.Cert.NotBefore.Format("2006-01-02 15:04"), e.Cert.NotAfter.Format("2006-01-02 15:04")), "renew it, or check this machine's clock"
+		}
+		return "the server's certificate is not valid: " + e.Error(), ""
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "the server does not speak TLS on this port", "try mqtt:// instead of mqtts://, or another port"
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return fmt.Sprintf("the server refused: %s", strings.TrimPrefix(op.Err.Error(), "tls: ")),
+			"does it want a client certificate? Give --cert and --key"
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return "the server closed the connection during the handshake", "does this port speak TLS?"
+	}
+	if s := err.Error(); strings.HasPrefix(s, "tls: ") || strings.HasPrefix(s, "x509: ") {
+		return strings.TrimPrefix(strings.TrimPrefix(s, "tls: "), "x509: "), ""
+	}
+	return "", ""
+}
+
+func reasonHint(code mqtt.ReasonCode) string {
+	switch code {
+	case mqtt.BadUserNameOrPassword:
+		return "check -u and -P"
+	case mqtt.NotAuthorized:
+		return "this user may not do that; is -u right?"
+	case mqtt.UnsupportedProtocolVersion:
+		return "leave -V out, or try another version"
+	case mqtt.ClientIdentifierNotValid:
+		return "try another -i"
+	case mqtt.SessionTakenOver:
+		return "another client connected with the same -i"
+	case mqtt.QoSNotSupported:
+		return "try a lower -q"
+	}
+	return ""
+}

@@ -66,8 +66,8 @@ func TestVersionFallBack(t *testing.T) {
 				c, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Version: tt.asked})
 				if tt.want == 0 {
 					refused, ok := errors.AsType[*client.ConnectError](err)
-					if !ok || !refused.ReasonCode.Failed() || refused.Connack == nil || f.dials != 1 {
-						t.Fatalf("%d dials, %v", f.dials, err)
+					if !ok || !refused.ReasonCode.Failed() || refused.Connack == nil || f.dials.Load() != 1 {
+						t.Fatalf("%d dials, %v", f.dials.Load(), err)
 					}
 					return
 				}
@@ -142,12 +142,12 @@ func TestConnectCancelled(t *testing.T) {
 func TestFirstConnectIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		f.down = true
+		f.down.Store(true)
 		o := client.Options{Dial: f.dial, Reconnect: &client.Backoff{First: true, Attempts: 3}}
-		if _, err := client.Connect(context.Background(), o); err == nil || f.dials != 4 {
-			t.Errorf("%d dials, %v", f.dials, err)
+		if _, err := client.Connect(context.Background(), o); err == nil || f.dials.Load() != 4 {
+			t.Errorf("%d dials, %v", f.dials.Load(), err)
 		}
-		time.AfterFunc(5*time.Second, func() { f.down = false })
+		time.AfterFunc(5*time.Second, func() { f.down.Store(false) })
 		o.Reconnect = &client.Backoff{First: true}
 		go f.welcome(false)
 		c, err := client.Connect(context.Background(), o)
@@ -292,8 +292,8 @@ func TestBeforeConnack(t *testing.T) {
 				}()
 				_, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Reconnect: &client.Backoff{First: true}})
 				broken, ok := errors.AsType[*mqtt.Error](err)
-				if !ok || broken.Code != mqtt.ProtocolError && broken.Code != mqtt.MalformedPacket || f.dials != 1 {
-					t.Errorf("%d dials, %v", f.dials, err)
+				if !ok || broken.Code != mqtt.ProtocolError && broken.Code != mqtt.MalformedPacket || f.dials.Load() != 1 {
+					t.Errorf("%d dials, %v", f.dials.Load(), err)
 				}
 			})
 		})

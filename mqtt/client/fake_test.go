@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,15 +22,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	t     *testing.T
 	conns chan net.Conn
-	dials int
-	down  bool // refuse to be dialled
+	dials atomic.Int32
+	down  atomic.Bool // refuse to be dialled
 }
 
 func newFake(t *testing.T) *fake { return &fake{t: t, conns: make(chan net.Conn, 16)} }
 
 func (f *fake) dial(context.Context) (net.Conn, error) {
-	f.dials++
-	if f.down {
+	f.dials.Add(1)
+	if f.down.Load() {
 		return nil, errors.New("fake: down")
 	}
 	ours, theirs := net.Pipe()

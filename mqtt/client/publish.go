@@ -106,7 +106,7 @@ func (b *Batch) Publish(c *Client, m *mqtt.Message, token uint64, done Done) err
 
 // publish starts the flow of a message. mu is held.
 func (c *Client) publish(b *Batch, m *mqtt.Message, o outgoing) error {
-	if m.Topic != c.topic {
+	if m.Topic != c.topic || m.Topic == "" {
 		if err := topic.ValidateName(m.Topic); err != nil {
 			return &PublishError{ReasonCode: mqtt.TopicNameInvalid, Err: err}
 		}

@@ -296,14 +296,14 @@ func TestBackoff(t *testing.T) {
 			}
 		}
 		c, p := connected(f, o)
-		f.down = true
+		f.down.Store(true)
 		p.nc.Close()
 		<-c.Done()
 		if !errors.Is(c.Err(), client.ErrConnectionLost) {
 			t.Errorf("ended by %v", c.Err())
 		}
-		if f.dials != 1+6 {
-			t.Errorf("%d dials, want 7", f.dials)
+		if f.dials.Load() != 1+6 {
+			t.Errorf("%d dials, want 7", f.dials.Load())
 		}
 		// Connected, Reconnecting 6 times, Closed.
 		if len(times) != 8 {
@@ -338,8 +338,8 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 				if err := <-lost; !errors.Is(err, client.ErrConnectionLost) || fmt.Sprint(err) != fmt.Sprint(c.Err()) {
 					t.Errorf("the message ended by %v, the client by %v", err, c.Err())
 				}
-				if f.dials != 1 {
-					t.Errorf("%d dials", f.dials)
+				if f.dials.Load() != 1 {
+					t.Errorf("%d dials", f.dials.Load())
 				}
 			})
 		})

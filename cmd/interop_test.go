@@ -10,8 +10,15 @@ package cmd_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -35,6 +42,8 @@ type server struct {
 	name   string // "mqt" or "mosquitto"
 	tcp    string // mqtt://127.0.0.1:PORT
 	ws     string // ws://127.0.0.1:PORT/mqtt
+	tls    string // mqtts://127.0.0.1:PORT
+	cafile string // of the authority that signed its certificate
 	stderr *bytes.Buffer
 }
 
@@ -67,9 +76,10 @@ func mqt(t *testing.T) string {
 
 func startMQT(t *testing.T) server {
 	ready := filepath.Join(t.TempDir(), "ready")
-	s := server{name: "mqt"}
+	ca, cert, key := certificates(t)
+	s := server{name: "mqt", cafile: ca}
 	s.stderr = start(t, exec.Command(mqt(t), "broker", "--listen", "mqtt://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt",
-		"--ready-file", ready))
+		"--listen", "mqtts://127.0.0.1:0", "--cert", cert, "--key", key, "--ready-file", ready))
 	eventually(t, "the broker's ready file", func() bool {
 		text, _ := os.ReadFile(ready)
 		for line := range strings.Lines(string(text)) {
@@ -79,24 +89,29 @@ func startMQT(t *testing.T) server {
 				s.tcp = line
 			case strings.HasPrefix(line, "ws:"):
 				s.ws = line
+			case strings.HasPrefix(line, "mqtts:"):
+				s.tls = line
 			}
 		}
-		return s.tcp != "" && s.ws != ""
+		return s.tcp != "" && s.ws != "" && s.tls != ""
 	})
 	return s
 }
 
 func startMosquitto(t *testing.T) server {
-	ports := freePorts(t, 2)
+	ports := freePorts(t, 3)
+	ca, cert, key := certificates(t)
 	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
 	// By default mosquitto 2.0 stops answering a 3.1.1 client with more than 20 QoS 2 messages on their way, which that
 	// client cannot know.
-	text := fmt.Sprintf("listener %d 127.0.0.1\nlistener %d 127.0.0.1\nprotocol websockets\nallow_anonymous true\n"+
-		"max_queued_messages 0\nmax_inflight_messages 0\n", ports[0], ports[1])
+	text := fmt.Sprintf("listener %d 127.0.0.1\nlistener %d 127.0.0.1\nprotocol websockets\n"+
+		"listener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
+		"allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\nuser root\n", ports[0], ports[1], ports[2], ca, cert, key)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := server{name: "mosquitto", tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]), ws: fmt.Sprintf("ws://127.0.0.1:%d/mqtt", ports[1])}
+	s := server{name: "mosquitto", cafile: ca, tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]),
+		ws: fmt.Sprintf("ws://127.0.0.1:%d/mqtt", ports[1]), tls: fmt.Sprintf("mqtts://127.0.0.1:%d", ports[2])}
 	path, err := exec.LookPath("mosquitto")
 	if err != nil { // Debian's is in sbin
 		path = "/usr/sbin/mosquitto"
@@ -113,6 +128,45 @@ func startMosquitto(t *testing.T) server {
 		})
 	}
 	return s
+}
+
+// certificates makes an authority and a certificate of 127.0.0.1 that it signed, each for one test.
+func certificates(t *testing.T) (ca, cert, key string) {
+	t.Helper()
+	make := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if signer == nil {
+			signer = k
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, k.Public(), signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k, der
+	}
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "interop authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	signer, der := make(authority, authority, nil)
+	ca = write("ca.pem", "CERTIFICATE", der)
+	k, der := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "127.0.0.1"},
+		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, authority, signer)
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca, write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private)
 }
 
 // start runs a program until the test ends. Then it must end by itself on SIGTERM.
@@ -197,6 +251,9 @@ func TestInteropClients(t *testing.T) {
 	}
 	clients := map[string]func(*testing.T, server){
 		"mosquitto": func(t *testing.T, s server) { check(t, nil, script("mosquitto_check.sh"), s.tcp, s.name) },
+		"mosquitto over TLS": func(t *testing.T, s server) {
+			check(t, []string{"CAFILE=" + s.cafile}, script("mosquitto_check.sh"), s.tls, s.name)
+		},
 		"paho-mqtt": func(t *testing.T, s server) {
 			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.tcp, s.name)
 		},
@@ -223,20 +280,27 @@ func TestInteropCommands(t *testing.T) {
 	pub, sub := "PUB="+mqt(t)+" pub", "SUB="+mqt(t)+" sub"
 	tests := map[string]struct {
 		broker func(*testing.T) server
+		tls    bool
 		env    []string
 	}{
-		"mqt pub to mosquitto_sub by mosquitto": {startMosquitto, []string{pub}},
-		"mosquitto_pub to mqt sub by mosquitto": {startMosquitto, []string{sub}},
-		"mqt pub to mqt sub by mosquitto":       {startMosquitto, []string{pub, sub}},
-		"mqt pub to mosquitto_sub by mqt":       {startMQT, []string{pub}},
-		"mosquitto_pub to mqt sub by mqt":       {startMQT, []string{sub}},
-		"mqt pub to mqt sub by mqt":             {startMQT, []string{pub, sub}},
+		"mqt pub to mosquitto_sub by mosquitto":     {broker: startMosquitto, env: []string{pub}},
+		"mosquitto_pub to mqt sub by mosquitto":     {broker: startMosquitto, env: []string{sub}},
+		"mqt pub to mqt sub by mosquitto":           {broker: startMosquitto, env: []string{pub, sub}},
+		"mqt pub to mqt sub by mosquitto, over TLS": {broker: startMosquitto, env: []string{pub, sub}, tls: true},
+		"mqt pub to mosquitto_sub by mqt":           {broker: startMQT, env: []string{pub}},
+		"mosquitto_pub to mqt sub by mqt":           {broker: startMQT, env: []string{sub}},
+		"mqt pub to mqt sub by mqt":                 {broker: startMQT, env: []string{pub, sub}},
+		"mqt pub to mqt sub by mqt, over TLS":       {broker: startMQT, env: []string{pub, sub}, tls: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := tt.broker(t)
-			check(t, tt.env, script("mosquitto_check.sh"), s.tcp, s.name)
+			address, env := s.tcp, tt.env
+			if tt.tls {
+				address, env = s.tls, append(slices.Clone(env), "CAFILE="+s.cafile)
+			}
+			check(t, env, script("mosquitto_check.sh"), address, s.name)
 		})
 	}
 }

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Checks a broker with mosquitto_pub and mosquitto_sub 2.0: mosquitto_check.sh mqtt://HOST:PORT [BROKER]
-# $PUB and $SUB name other commands that read the same flags, such as "mqt pub" and "mqt sub". The BROKER mosquitto is
+# $CAFILE turns TLS on. $PUB and $SUB name other commands that read the same flags, such as "mqt pub" and "mqt sub". The BROKER mosquitto is
 # excused from what it is known to break. Prints a line for each check and stops with exit code 1 at the first that fails.
 set -euo pipefail
 
-hostport=${1#mqtt://}
+hostport=${1#*://}
 hostport=${hostport%/}
 broker=${2:-}
 read -ra pub_command <<<"${PUB:-mosquitto_pub}"
 read -ra sub_command <<<"${SUB:-mosquitto_sub}"
 server=(-h "${hostport%:*}" -p "${hostport##*:}")
+[[ -n ${CAFILE:-} ]] && server+=(--cafile "$CAFILE")
 wait_s=20 # seconds that an answer may take on a slow machine
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

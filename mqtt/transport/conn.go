@@ -99,6 +99,33 @@ func (c *Conn) Append(b *Batch, p []byte) bool {
 	return true
 }
 
+// AppendReply is Append for what answers the peer and cannot be left out: it is taken until twice OutLimit waits.
+func (c *Conn) AppendReply(b *Batch, p []byte) bool {
+	c.mu.Lock()
+	o := c.roomWithin(2 * c.opt.OutLimit)
+	if o == nil {
+		c.mu.Unlock()
+		return false
+	}
+	o.append(p)
+	c.appended(b, o)
+	return true
+}
+
+// Room reports whether Append would take a packet now. When not, Drained will be called once it would again.
+func (c *Conn) Room() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken || c.closing.Load() {
+		return false
+	}
+	if c.buffered() > c.opt.OutLimit {
+		c.full = true
+		return false
+	}
+	return true
+}
+
 // AppendID is Append with the two bytes at offset at replaced by id: a shared frame with a Packet Identifier of its own.
 func (c *Conn) AppendID(b *Batch, frame []byte, at int, id uint16) bool {
 	c.mu.Lock()
@@ -134,11 +161,14 @@ func (c *Conn) AppendShared(b *Batch, head, body []byte) bool {
 }
 
 // room returns the out-buffer if it takes another packet. mu is held.
-func (c *Conn) room() *outbuf {
+func (c *Conn) room() *outbuf { return c.roomWithin(c.opt.OutLimit) }
+
+// roomWithin is room for another limit.
+func (c *Conn) roomWithin(limit int) *outbuf {
 	if c.broken || c.closing.Load() {
 		return nil
 	}
-	if c.buffered() > c.opt.OutLimit {
+	if c.buffered() > limit {
 		c.full = true
 		return nil
 	}

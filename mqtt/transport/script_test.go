@@ -299,10 +299,8 @@ func packets(r *recorder, sizes *[]int) func(*Batch, []byte) (int, error) {
 			if len(p)-n < size {
 				break
 			}
-			for _, x := range p[n+4 : n+size] {
-				if x != byte(size) {
-					return n, errors.New("wrong byte")
-				}
+			if bytes.Count(p[n+4:n+size], []byte{byte(size)}) != size-4 {
+				return n, errors.New("wrong bytes")
 			}
 			*sizes = append(*sizes, size)
 			n += size

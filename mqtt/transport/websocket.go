@@ -79,17 +79,17 @@ func (w *webSocket) decode(p []byte) (n int, err error) {
 
 // header collects a frame header from p.
 func (w *webSocket) header(p []byte) (used int, whole bool, err error) {
-	for need := ws.MinHeaderSize; ; {
+	need := ws.MinHeaderSize
+	if w.have >= need {
+		need = wsHeaderSize(w.hdr[1])
+	}
+	for w.have < need {
 		n := copy(w.hdr[w.have:need], p[used:])
 		used += n
 		if w.have += n; w.have < need {
 			return used, false, nil
 		}
-		if size := wsHeaderSize(w.hdr[1]); need != size {
-			need = size
-			continue
-		}
-		break
+		need = wsHeaderSize(w.hdr[1])
 	}
 	w.src.Reset(w.hdr[:w.have])
 	w.have = 0

@@ -1,0 +1,261 @@
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A stress packet is 8 bytes: the number of its sender and its place in that sender's order, then filling.
+const stressHead = 8
+
+// stressRead checks the order of each sender in p and returns what it consumed.
+func stressRead(p []byte, next map[uint16]uint32) (int, error) {
+	n := 0
+	for len(p)-n >= stressHead {
+		who, size := binary.BigEndian.Uint16(p[n:]), int(binary.BigEndian.Uint16(p[n+2:]))
+		seq := binary.BigEndian.Uint32(p[n+4:])
+		if len(p)-n < stressHead+size {
+			break
+		}
+		if seq != next[who] {
+			return n, fmt.Errorf("sender %d: packet %d, want %d", who, seq, next[who])
+		}
+		next[who]++
+		n += stressHead + size
+	}
+	return n, nil
+}
+
+func stressPacket(who uint16, seq uint32, size int) []byte {
+	p := make([]byte, stressHead+size)
+	binary.BigEndian.PutUint16(p, who)
+	binary.BigEndian.PutUint16(p[2:], uint16(size))
+	binary.BigEndian.PutUint32(p[4:], seq)
+	return p
+}
+
+// stressSend appends count packets in one sender's order, waiting for room when it must.
+func stressSend(c *Conn, who uint16, count int, rnd *rand.Rand) {
+	var b Batch
+	for seq := range count {
+		size := rnd.IntN(300)
+		if rnd.IntN(20) == 0 {
+			size = shareFrom + rnd.IntN(20000)
+		}
+		p := stressPacket(who, uint32(seq), size)
+		for {
+			ok := false
+			switch rnd.IntN(3) {
+			case 0:
+				ok = c.Append(&b, p)
+			case 1:
+				ok = c.AppendShared(&b, p[:stressHead], p[stressHead:])
+			case 2:
+				ok = c.AppendID(&b, p, 4, uint16(seq>>16)) // the same bytes
+			}
+			if ok {
+				break
+			}
+			b.Flush()
+			time.Sleep(time.Millisecond)
+		}
+		if rnd.IntN(10) == 0 {
+			b.Flush()
+		}
+	}
+	b.Flush()
+}
+
+// TestRandomSchedules lets several goroutines send through a socket that takes and brings bytes as chance has it.
+func TestRandomSchedules(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			s, r := newFake(), newRecorder()
+			s.room = 0
+			next := map[uint16]uint32{}
+			r.feed = func(_ *Batch, p []byte) (int, error) { return stressRead(p, next) }
+			c := fakeConn(s, Options{OutLimit: 1 << (10 + rnd.IntN(10)), StallTimeout: -1})
+			c.Start(r)
+			const senders, count = 4, 150
+			var wg sync.WaitGroup
+			for who := range uint16(senders) {
+				rnd := rand.New(rand.NewPCG(seed, uint64(who)+2))
+				wg.Go(func() { stressSend(c, who, count, rnd) })
+			}
+			var in []byte
+			for seq := range uint32(200) {
+				in = append(in, stressPacket(9, seq, rnd.IntN(2000))...)
+			}
+			wg.Go(func() { stressArrive(s, c, in, rand.New(rand.NewPCG(seed, 99))) })
+			sent := make(chan struct{})
+			go func() { wg.Wait(); close(sent) }()
+			for open := true; open; {
+				s.set(func() { s.room, s.short = rnd.IntN(5000), rnd.IntN(3000) })
+				time.Sleep(time.Duration(rnd.IntN(3)) * time.Millisecond)
+				select {
+				case <-sent:
+					open = false
+				default:
+				}
+			}
+			s.set(func() { s.room, s.short = -1, 0 })
+			synctest.Wait()
+			got := map[uint16]uint32{}
+			if n, err := stressRead([]byte(s.sent()), got); err != nil || n != len(s.sent()) {
+				t.Fatalf("seed %d: %v, %d of %d bytes", seed, err, n, len(s.sent()))
+			}
+			for who := range uint16(senders) {
+				if got[who] != count {
+					t.Errorf("seed %d: sender %d: %d packets", seed, who, got[who])
+				}
+			}
+			s.arrive(event{err: io.EOF})
+			if err := r.end(t); err != io.EOF || next[9] != 200 {
+				t.Errorf("seed %d: fed %d packets, Closed(%v)", seed, next[9], err)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+// stressArrive brings in to the socket in random pieces, and pauses and resumes reading meanwhile.
+func stressArrive(s *fake, c *Conn, in []byte, rnd *rand.Rand) {
+	for len(in) > 0 {
+		n := min(len(in), 1+rnd.IntN(5000))
+		s.arrive(event{data: in[:n]})
+		in = in[n:]
+		switch rnd.IntN(6) {
+		case 0:
+			s.arrive(event{})
+		case 1:
+			c.Pause()
+		case 2:
+			time.Sleep(time.Millisecond)
+		}
+		c.Resume()
+	}
+}
+
+// TestStressSockets is the same over real sockets with tiny buffers, in every layer, closing at random.
+func TestStressSockets(t *testing.T) {
+	server, client := certs(t)
+	for _, url := range everyScheme {
+		t.Run(url, func(t *testing.T) {
+			type end struct {
+				*recorder
+				next map[uint16]uint32
+			}
+			accepted := make(chan end, 1)
+			u := serve(t, url, ListenOptions{TLS: server}, func(c *Conn) Handler {
+				r := newRecorder()
+				seen := map[uint16]uint32{}
+				r.feed = func(_ *Batch, p []byte) (int, error) {
+					if len(p)%7 == 0 {
+						c.Pause()
+						time.AfterFunc(time.Microsecond, c.Resume)
+					}
+					return stressRead(p, seen)
+				}
+				smallBuffers(c)
+				accepted <- end{r, seen}
+				return r
+			})
+			for round := range 4 {
+				r := newRecorder()
+				c := New(dial(t, u, DialOptions{TLS: client}), Options{OutLimit: 1 << 16})
+				smallBuffers(c)
+				c.Start(r)
+				var wg sync.WaitGroup
+				for who := range uint16(3) {
+					wg.Go(func() { stressSend(c, who, 300, rand.New(rand.NewPCG(uint64(round), uint64(who)))) })
+				}
+				wg.Wait()
+				peer := <-accepted
+				c.Close(errTest)
+				if err := r.end(t); err != errTest {
+					t.Errorf("Closed(%v)", err)
+				}
+				if err := peer.end(t); err != io.EOF {
+					t.Errorf("the peer's Closed(%v)", err)
+				}
+				for who := range uint16(3) {
+					if n := peer.next[who]; n != 300 {
+						t.Errorf("sender %d: %d packets", who, n)
+					}
+				}
+			}
+		})
+	}
+}
+
+// smallBuffers makes writes block soon. The receiver keeps its buffer: a tiny window would make TCP wait for its timers.
+func smallBuffers(c *Conn) {
+	if b, ok := c.nc.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = b.SetWriteBuffer(4 << 10)
+	}
+}
+
+// TestCloseRaces ends connections from both sides and from several goroutines at once.
+func TestCloseRaces(t *testing.T) {
+	for i := range 200 {
+		a, b := pair(t)
+		ra, rb := newRecorder(), newRecorder()
+		ca, cb := New(a, Options{Linger: -1}), New(b, Options{Linger: 10 * time.Millisecond})
+		ra.feed = func(bt *Batch, p []byte) (int, error) { ca.Append(bt, p); return len(p), nil }
+		ca.Start(ra)
+		cb.Start(rb)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range i % 20 {
+				cb.Append(nil, []byte("0123456789"))
+			}
+			cb.Close(errTest)
+		})
+		wg.Go(func() {
+			if i%3 == 0 {
+				ca.Abort(errTest)
+			} else {
+				ca.Close(errTest)
+			}
+		})
+		wg.Go(func() { ca.Pause(); ca.Resume() })
+		wg.Wait()
+		for _, r := range []*recorder{ra, rb} {
+			err := r.end(t)
+			if err != errTest && err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				t.Fatalf("Closed(%v)", err)
+			}
+		}
+	}
+}
+
+// TestNetPipe drives a net.Conn that is nothing else, in a time of its own.
+func TestNetPipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		r := newRecorder()
+		c := New(a, Options{StallTimeout: time.Minute})
+		r.feed = func(bt *Batch, p []byte) (int, error) { c.Append(bt, p); return len(p), nil }
+		c.Start(r)
+		go func() { _, _ = b.Write(make([]byte, 200_000)) }()
+		if _, err := io.ReadFull(b, make([]byte, 200_000)); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		c.Append(nil, []byte("nobody reads"))
+		if err := r.end(t); err != ErrSlowConsumer || time.Since(start) != time.Minute {
+			t.Errorf("Closed(%v) after %v", err, time.Since(start))
+		}
+		check(t, b.Close())
+	})
+}

@@ -43,10 +43,22 @@ func (t *Table) Append(dst []byte, s Style) ([]byte, error) {
 		return dst, fmt.Errorf("format: table: %w", err)
 	}
 	for line := range strings.Lines(b.String()) {
-		dst = append(dst, strings.TrimRight(t.Indent+line, " \n")...)
-		dst = append(dst, '\n')
+		dst = append(append(dst, trimmed(t.Indent+line)...), '\n')
 	}
 	return dst, nil
+}
+
+// trimmed drops the padding of the last column, also where the library has put
+// an end of colour behind it.
+func trimmed(line string) string {
+	const reset = "\x1b[0m"
+	line = strings.TrimRight(line, " \n")
+	text, colored := strings.CutSuffix(line, reset)
+	text = strings.TrimRight(text, " ")
+	if colored && !strings.HasSuffix(text, reset) {
+		return text + reset
+	}
+	return text
 }
 
 func (t *Table) config(s Style) tablewriter.Config {

@@ -224,7 +224,7 @@ func TestTableShrinks(t *testing.T) {
 
 // Entries that do not fit a smaller table are not tried again at each removal.
 func TestShrinkGivesUp(t *testing.T) {
-	var u ids[int]
+	u := ids[int]{pool: new(Pool[int])}
 	for u.add() != nil {
 	}
 	for id := 1; id <= maxIDs; id++ {
@@ -240,6 +240,17 @@ func TestShrinkGivesUp(t *testing.T) {
 	})
 	if tried != 0 {
 		t.Fatalf("%v allocations at each removal", tried)
+	}
+	// The next owner of the table begins as if it were new.
+	last := u.table
+	for u.n > 0 {
+		for e := range u.each {
+			u.remove(e)
+			break
+		}
+	}
+	if want := newTable[int](maxTable).shrinkAt; last.shrinkAt != want {
+		t.Fatalf("next try at %d, want %d", last.shrinkAt, want)
 	}
 }
 

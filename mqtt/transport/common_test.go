@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"errors"
 	"math/big"
 	"net"
 	"path/filepath"
@@ -198,15 +197,17 @@ func dial(t testing.TB, url string, o DialOptions) net.Conn {
 	return nc
 }
 
-// echo is a Handler that sends back what it is fed.
+// echo is a Handler that sends back what it is fed, and does not read while it cannot.
 func echo(c *Conn) Handler {
 	r := newRecorder()
 	r.feed = func(b *Batch, p []byte) (int, error) {
 		if !c.Append(b, p) {
-			return 0, errors.New("out-buffer full")
+			c.Pause()
+			return 0, nil
 		}
 		return len(p), nil
 	}
+	r.drained = func(*Batch) { c.Resume() }
 	return r
 }
 

@@ -133,10 +133,7 @@ func (l *Listener) URL() string {
 	if a, ok := l.nl.Addr().(*net.TCPAddr); ok {
 		e.Port = fmt.Sprint(a.Port)
 		if e.Host == "" || (net.ParseIP(e.Host) != nil && net.ParseIP(e.Host).IsUnspecified()) {
-			e.Host = "127.0.0.1"
-			if a.IP.To4() == nil && e.Host == "::" {
-				e.Host = "::1"
-			}
+			e.Host = "127.0.0.1" // [::] takes IPv4 too
 		}
 	}
 	return e.String()

@@ -21,6 +21,8 @@ var ErrWebSocket = errors.New("transport: websocket")
 
 // webSocket turns frames into bytes and back, however both are cut [MQTT-6.0.0-2].
 type webSocket struct {
+	client bool // we mask what we send
+
 	// Reading.
 	state   ws.State
 	src     bytes.Reader
@@ -40,7 +42,9 @@ type webSocket struct {
 	closeSent bool
 }
 
-func newWebSocket(side ws.State) *webSocket { return &webSocket{state: side} }
+func newWebSocket(side ws.State) *webSocket {
+	return &webSocket{state: side, client: side.ClientSide()}
+}
 
 // decode replaces the frames in p by their payload and returns its length. io.EOF means that the peer sent Close.
 func (w *webSocket) decode(p []byte) (n int, err error) {
@@ -172,7 +176,7 @@ func (w *webSocket) appendFrame(hd *header, dst []byte, op ws.OpCode, payload []
 	dst = append(dst, room[ws.MaxHeaderSize-n:]...)
 	start := len(dst)
 	dst = append(dst, payload...)
-	if w.state.ClientSide() {
+	if w.client {
 		ws.Cipher(dst[start:], mask, 0)
 	}
 	return dst
@@ -182,7 +186,7 @@ func (w *webSocket) appendFrame(hd *header, dst []byte, op ws.OpCode, payload []
 func (w *webSocket) seal(o *outbuf) {
 	size := o.left
 	n, mask := w.putHeader(&w.writing, o.b[:wsReserve], ws.OpBinary, size)
-	if w.state.ClientSide() {
+	if w.client {
 		ws.Cipher(o.b[wsReserve:], mask, 0)
 	}
 	o.pos -= n
@@ -192,7 +196,7 @@ func (w *webSocket) seal(o *outbuf) {
 // putHeader writes the header of a final frame so that it ends where room ends.
 func (w *webSocket) putHeader(hd *header, room []byte, op ws.OpCode, size int) (n int, mask [4]byte) {
 	h := ws.Header{Fin: true, OpCode: op, Length: int64(size)}
-	if w.state.ClientSide() {
+	if w.client {
 		mask = ws.NewMask()
 		h.Masked, h.Mask = true, mask
 	}

@@ -45,7 +45,10 @@ func Main(ctx context.Context, args []string, s Stdio) int {
 // commands are all that there are, in the order of the help.
 func commands(s *Stdio) []*cli.Command {
 	return []*cli.Command{
+		pubCommand(s),
+		subCommand(s),
 		brokerCommand(s),
+		completionCommand(s),
 	}
 }
 
@@ -101,7 +104,7 @@ func run(ctx context.Context, args []string, s *Stdio) (string, error) {
 	}
 	if action := c.Action; action != nil {
 		c.Action = func(cc *cli.Context) error {
-			if err := words.fault(c); err != nil {
+			if err := words.fault(); err != nil {
 				return err
 			}
 			return action(cc)

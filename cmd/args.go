@@ -37,6 +37,7 @@ func parseWords(c *cli.Command, args []string) (*words, error) {
 	}
 	if !w.help {
 		w.environment(c)
+		w.mark()
 	}
 	return w, nil
 }
@@ -203,30 +204,33 @@ func (w *words) environment(c *cli.Command) {
 	}
 }
 
-// typed tells how a flag was set: "" if it was not. env is true for a variable.
-func (w *words) typed(f cli.Flag) (name string, env bool) {
+// mark tells the options how they came.
+func (w *words) mark() {
 	for _, g := range w.given {
-		if g.flag == f {
-			return g.typed, g.typed[0] != '-'
+		if o, ok := g.flag.(*option); ok {
+			o.typed, o.origin = g.typed, fromArgs
+			if g.typed[0] != '-' {
+				o.origin = fromEnv
+			}
 		}
 	}
-	return "", false
 }
 
 // fault is the first value that its flag could not read.
-func (w *words) fault(c *cli.Command) error {
-	for _, f := range c.Flags {
-		o, ok := f.(*option)
+func (w *words) fault() error {
+	for _, g := range w.given {
+		o, ok := g.flag.(*option)
 		if !ok || o.fault == nil {
 			continue
 		}
-		name, env := w.typed(f)
 		sep := " "
-		if env {
+		if o.origin == fromEnv {
 			sep = "="
 		}
-		i := slices.IndexFunc(w.given, func(g given) bool { return g.flag == f })
-		return &usageError{text: fmt.Sprintf("%s%s%s", name, sep, shown(w.given[i].value)), hint: o.fault.Error()}
+		if o.bare && g.value == "true" && o.origin == fromArgs {
+			return &usageError{text: g.typed, hint: o.fault.Error()}
+		}
+		return &usageError{text: g.typed + sep + shown(g.value), hint: o.fault.Error()}
 	}
 	return nil
 }

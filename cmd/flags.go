@@ -17,9 +17,25 @@ type option struct {
 	names []string // without dashes, the first is the field's
 	env   []string // more variables than MQT_NAME
 	bare  bool     // takes no value
-	words func(before []string) int
-	fault error
+	// words is how many words the value has; nil: one. rest are the words behind the flag.
+	words func(rest []string) int
+
+	origin origin
+	typed  string // as it was written: "-q", "--qos", "MQT_QOS"
+	fault  error
 }
+
+// origin is where a flag came from; the later beats the earlier.
+type origin byte
+
+const (
+	unset origin = iota
+	fromEnv
+	fromArgs
+)
+
+// given tells that the flag was set, by whatever.
+func (o *option) given() bool { return o.origin != unset }
 
 // reader makes a function a value of the library.
 type reader func(string) error
@@ -139,4 +155,10 @@ func dashed(name string) string {
 // envName is the variable that every flag can come from.
 func envName(flag string) string {
 	return "MQT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// noValue marks a flag that stands alone.
+func (o *option) noValue() *option {
+	o.bare = true
+	return o
 }

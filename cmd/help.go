@@ -60,8 +60,10 @@ func printCommandHelp(w io.Writer, c *cli.Command) {
 			helpLine(&b, "  "+row.codes, 11, row.text)
 		}
 	}
-	fmt.Fprintf(&b, "\nEvery flag can come from the environment, as --%s from %s.\n",
-		namesOf(c.Flags[0])[0], envName(namesOf(c.Flags[0])[0]))
+	if len(c.Flags) > 0 {
+		fmt.Fprintf(&b, "\nEvery flag can come from the environment, as --%s from %s.\n",
+			namesOf(c.Flags[0])[0], envName(namesOf(c.Flags[0])[0]))
+	}
 	_, _ = io.WriteString(w, b.String())
 }
 

@@ -1,0 +1,467 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mqt/mqtt"
+	"mqt/mqtt/client"
+	"mqt/mqtt/transport"
+)
+
+// connectOptions are the flags of every client.
+type connectOptions struct {
+	host, url, unix, bind string
+	port                  uint16
+	ws                    bool
+	wsPath                string
+	wsHeader              http.Header
+
+	id, idPrefix               string
+	username, password         string
+	passwordFile, passwordEnv  string
+	keepAlive                  uint16
+	version                    mqtt.Version // 0: 5.0, or what the server has
+	keepSession                bool
+	sessionExpiry              uint32
+	maxInflight                uint16
+	will                       willOptions
+	props                      propertySets
+	tls                        tlsOptions
+	connectTimeout, retryDelay time.Duration
+	retry                      bool
+	retryMax                   int
+	debug, quiet               bool
+
+	flag map[string]*option // by field name: how each was given
+}
+
+// willOptions are the flags of the Will Message.
+type willOptions struct {
+	topic, payload, file string
+	qos                  mqtt.QoS
+	retain               bool
+}
+
+// Headings of the help.
+const (
+	groupServer = group("Server")
+	groupClient = group("Client")
+	groupTLS    = group("TLS")
+	groupWill   = group("Will")
+	groupDebug  = group("Diagnostics")
+)
+
+// flags returns them all. commands are the packets that -D may speak of, beside
+// connect, will and disconnect.
+func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
+	o.keepAlive, o.connectTimeout, o.retryDelay = client.DefaultKeepAlive, client.DefaultConnectTimeout, client.DefaultBackoffMin
+	o.wsHeader = http.Header{}
+	all := o.serverFlags()
+	all = append(all, o.clientFlags(append([]string{"connect", "will", "disconnect"}, commands...))...)
+	all = append(all, o.tls.flags()...)
+	all = append(all, o.willFlags()...)
+	all = append(all,
+		groupDebug.toggle("debug d", "show every packet, both ways, on stderr", &o.debug),
+		groupDebug.value("quiet", "print no messages but data", func(v string) error {
+			on, err := strconv.ParseBool(v)
+			if err == nil && on {
+				o.quiet, s.Err = true, discard{}
+			}
+			return err
+		}).noValue(),
+	)
+	o.flag = make(map[string]*option, len(all))
+	for _, f := range all {
+		o.flag[f.names[0]] = f
+	}
+	return all
+}
+
+// discard is --quiet's stderr.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func (o *connectOptions) serverFlags() []*option {
+	const g = groupServer
+	return []*option{
+		g.value("host h", "`HOST` to connect to (default: localhost)", o.readHost).from("MQTT_HOST"),
+		number(g, "port p", "`PORT` (default: 1883, with TLS 8883); 8883 turns TLS on", &o.port, 1, 65535).from("MQTT_PORT"),
+		g.text("url L", "`URL` instead: mqtt, mqtts, ws, wss://[user[:password]@]host[:port][/topic], unix:///path", &o.url).from("MQTT_URL"),
+		g.text("unix", "`PATH` of a Unix socket to connect to instead", &o.unix),
+		g.text("bind A", "local `ADDRESS` to connect from", &o.bind),
+		g.toggle("ws", "speak MQTT over WebSocket", &o.ws),
+		g.text("ws-path", "`PATH` of the WebSocket (default: /mqtt)", &o.wsPath),
+		g.value("ws-header", "`HEADER` of the WebSocket request, \"Name: value\"; may be repeated", o.readHeader),
+		g.duration("connect-timeout", "`TIME` for one attempt to connect (default: 10s)", &o.connectTimeout),
+		g.toggle("retry", "try again when there is no connection at first, or it is lost", &o.retry),
+		number(g, "retry-max", "`NUMBER` of attempts in a row; implies --retry (default: no end)", &o.retryMax, 1, 1<<31-1),
+		g.duration("retry-delay", "longest `TIME` before the first new attempt, doubled each time up to 30s; implies --retry", &o.retryDelay),
+	}
+}
+
+func (o *connectOptions) clientFlags(commands []string) []*option {
+	const g = groupClient
+	all := []*option{
+		g.text("id client-id i", "Client Identifier `ID` (default: the server assigns one)", &o.id),
+		g.text("id-prefix I", "Client Identifier from `PREFIX` and the process number", &o.idPrefix),
+		g.text("username u", "user `NAME`", &o.username).from("MQTT_USERNAME"),
+		g.text("password pw P", "`PASSWORD`; others can see it, so prefer the next two", &o.password).from("MQTT_PASSWORD"),
+		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile),
+		g.text("password-env", "`VARIABLE` with the password", &o.passwordEnv),
+		number(g, "keepalive k", "`SECONDS` between signs of life, 0 for none (default: 60)", &o.keepAlive, 0, 65535),
+		g.value("protocol-version mqtt-version V", "MQTT `VERSION`: 5, 311 or 31 (default: 5, or 3.1.1 with a server that has no 5)", o.readVersion),
+		g.toggle("disable-clean-session c", "keep the session, and take up an earlier one; needs -i", &o.keepSession),
+		g.value("session-expiry session-expiry-interval x", "`SECONDS` that the session outlives the connection; -1 for ever", o.readExpiry),
+		number(g, "max-inflight M", "`NUMBER` of QoS 1 and 2 messages under way (default: what the server allows)", &o.maxInflight, 1, 65535),
+	}
+	all = append(all, o.props.propertyFlags(g, "", mqtt.TypeConnect, &o.props.connect)...)
+	all = append(all, o.props.propertyFlags(g, "disconnect-", mqtt.TypeDisconnect, &o.props.disconnect)...)
+	return append(all, o.props.dashD(g, commands))
+}
+
+func (o *connectOptions) willFlags() []*option {
+	const g = groupWill
+	all := []*option{
+		g.text("will-topic", "`TOPIC` of the message that the server publishes when this client is gone", &o.will.topic),
+		g.text("will-payload", "`TEXT` of the will", &o.will.payload),
+		g.text("will-file", "`FILE` with the payload of the will", &o.will.file),
+		qosFlag(g, "will-qos", &o.will.qos),
+		g.toggle("will-retain", "retain the will", &o.will.retain),
+	}
+	return append(all, o.props.propertyFlags(g, "will-", 0, &o.props.will)...)
+}
+
+func qosFlag(g group, names string, dst *mqtt.QoS) *option {
+	return g.value(names, "`QOS` 0, 1 or 2 (default: 0)", func(s string) (err error) { *dst, err = parseQoS(s); return err })
+}
+
+func parseQoS(s string) (mqtt.QoS, error) {
+	if len(s) != 1 || s[0] < '0' || s[0] > '2' {
+		return 0, errors.New("QoS is 0, 1 or 2")
+	}
+	return mqtt.QoS(s[0] - '0'), nil
+}
+
+func (o *connectOptions) readHost(s string) error {
+	if strings.Contains(s, "://") {
+		return errors.New("a URL stands behind -L")
+	}
+	o.host = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	if host, port, err := net.SplitHostPort(s); err == nil && strings.Count(s, ":") == 1 {
+		return fmt.Errorf("the port stands behind -p, as in -h %s -p %s", host, port)
+	}
+	if s == "" || strings.ContainsAny(o.host, " \t\r\n/@") {
+		return errors.New("it is a name or an IP address")
+	}
+	return nil
+}
+
+func (o *connectOptions) readHeader(s string) error {
+	name, value, ok := strings.Cut(s, ":")
+	if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(s, "\r\n") {
+		return errors.New("it is \"Name: value\"")
+	}
+	o.wsHeader.Add(name, strings.TrimSpace(value))
+	return nil
+}
+
+func (o *connectOptions) readVersion(s string) error {
+	switch strings.TrimPrefix(strings.ToLower(s), "mqttv") {
+	case "5", "5.0":
+		o.version = mqtt.V50
+	case "311", "3.1.1", "4":
+		o.version = mqtt.V311
+	case "31", "3.1":
+		o.version = mqtt.V31
+	default:
+		return errors.New("it is 5, 311 or 31")
+	}
+	return nil
+}
+
+// never is a Session Expiry Interval without end.
+const never = 0xFFFFFFFF
+
+func (o *connectOptions) readExpiry(s string) error {
+	if s == "-1" || s == "∞" {
+		o.sessionExpiry = never
+		return nil
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return fmt.Errorf("it is seconds up to %d, or -1 for ever", uint32(never))
+	}
+	o.sessionExpiry = uint32(n)
+	return nil
+}
+
+// endpoint is the server that flags and environment name. A flag beats a
+// variable, and -h and -p beat a URL's.
+func (o *connectOptions) endpoint() (*transport.Endpoint, error) {
+	url, host, unix := o.flag["url"], o.flag["host"], o.flag["unix"]
+	if url.origin == fromArgs && host.origin == fromArgs {
+		return nil, &usageError{text: "-L and -h both name the server", hint: "one of them is enough"}
+	}
+	direct := max(host.origin, unix.origin)
+	if !url.given() || direct == fromArgs && url.origin == fromEnv {
+		return o.hostEndpoint()
+	}
+	e, err := transport.ParseURL(o.url)
+	if err != nil {
+		return nil, &usageError{text: url.typed + " " + plain(err)}
+	}
+	if o.flag["port"].origin == fromArgs && e.Scheme != transport.SchemeUnix {
+		e.Port = strconv.Itoa(int(o.port))
+	}
+	for _, name := range []string{"tls", "cafile", "capath", "cert"} { // in plain text without a word it must not go
+		if f := o.flag[name]; f.origin == fromArgs && !e.TLS() {
+			return nil, &usageError{text: fmt.Sprintf("%s is for TLS, and %s has none", f.typed, e), hint: "begin the URL with mqtts:// or wss://"}
+		}
+	}
+	return e, o.webSocket(e)
+}
+
+// hostEndpoint is the server without a URL.
+func (o *connectOptions) hostEndpoint() (*transport.Endpoint, error) {
+	if o.unix != "" {
+		return &transport.Endpoint{Scheme: transport.SchemeUnix, Path: o.unix}, nil
+	}
+	e := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: cmp.Or(o.host, "localhost"), Port: "1883"}
+	secure := o.tls.on || o.tls.wanted() || o.port == 8883
+	if secure {
+		e.Scheme, e.Port = transport.SchemeMQTTS, "8883"
+	}
+	if o.port != 0 {
+		e.Port = strconv.Itoa(int(o.port))
+	}
+	if o.ws && o.port == 0 {
+		e.Port = map[bool]string{false: "80", true: "443"}[secure]
+	}
+	return e, o.webSocket(e)
+}
+
+// webSocket turns e into one, if asked for.
+func (o *connectOptions) webSocket(e *transport.Endpoint) error {
+	if o.ws && !e.WebSocket() {
+		switch e.Scheme {
+		case transport.SchemeMQTT:
+			e.Scheme = transport.SchemeWS
+		case transport.SchemeMQTTS:
+			e.Scheme = transport.SchemeWSS
+		default:
+			return &usageError{text: "--ws and a Unix socket do not go together"}
+		}
+		e.Path = transport.DefaultPath
+	}
+	if o.wsPath != "" {
+		if !e.WebSocket() {
+			return &usageError{text: "--ws-path needs a WebSocket", hint: "add --ws, or begin the URL with ws://"}
+		}
+		e.Path = "/" + strings.TrimPrefix(o.wsPath, "/")
+	}
+	return nil
+}
+
+// options are what the client needs.
+func (o *connectOptions) options(s *Stdio) (client.Options, error) {
+	e, err := o.endpoint()
+	if err != nil {
+		return client.Options{}, err
+	}
+	c := client.Options{
+		Endpoint: e, Version: o.version, ClientID: o.clientID(), KeepSession: o.keepSession,
+		KeepAlive: o.keepAlive, NoKeepAlive: o.keepAlive == 0,
+		Username: o.username, HasUsername: o.flag["username"].given(),
+		SessionExpiryInterval: o.sessionExpiry, Properties: o.props.connect,
+		InFlight: int(o.maxInflight), ConnectTimeout: o.connectTimeout,
+		DialOptions: transport.DialOptions{Bind: o.bind, Header: o.wsHeader, Timeout: o.connectTimeout},
+	}
+	if c.Password, err = o.secret(); err != nil {
+		return c, err
+	}
+	if e.TLS() {
+		if c.DialOptions.TLS, err = o.tls.config(); err != nil {
+			return c, err
+		}
+	}
+	if c.Will, err = o.willMessage(); err != nil {
+		return c, err
+	}
+	if err := o.session(&c); err != nil {
+		return c, err
+	}
+	if o.retry || o.flag["retry-max"].given() || o.flag["retry-delay"].given() {
+		c.Reconnect = &client.Backoff{Min: o.retryDelay, Max: max(o.retryDelay, client.DefaultBackoffMax), Attempts: o.retryMax, First: true}
+	}
+	o.observe(&c, s, e.String())
+	if err := c.Validate(); err != nil {
+		return c, &usageError{text: plain(err)}
+	}
+	return c, nil
+}
+
+func (o *connectOptions) clientID() string {
+	switch {
+	case o.id != "":
+		return o.id
+	case o.idPrefix != "":
+		return fmt.Sprintf("%s%d", o.idPrefix, os.Getpid())
+	case o.version == mqtt.V31: // there the server assigns none
+		return fmt.Sprintf("mqt-%016x", rand.Uint64()) //nolint:gosec // no secret
+	}
+	return ""
+}
+
+// session checks what keeps a session, and which version can do what is asked.
+func (o *connectOptions) session(c *client.Options) error {
+	if o.flag["id"].given() && o.flag["id-prefix"].origin == fromArgs {
+		return &usageError{text: "-i and -I both name the client", hint: "one of them is enough"}
+	}
+	if o.keepSession && c.ClientID == "" {
+		return &usageError{text: "-c keeps a session, which needs a name", hint: "add -i ID"}
+	}
+	if what := o.needs5(); what != "" {
+		if o.version != 0 && o.version < mqtt.V50 {
+			return &usageError{text: fmt.Sprintf("%s needs MQTT 5, and -V asks for %s", what, o.version)}
+		}
+		c.Version = mqtt.V50 // no fall-back: it would be dropped silently
+	}
+	if o.keepSession && !o.flag["session-expiry"].given() && (o.version == 0 || o.version == mqtt.V50) &&
+		!o.props.connect.Has(mqtt.SessionExpiryInterval) {
+		c.SessionExpiryInterval = never // as in 3.1.1
+	}
+	return nil
+}
+
+// needs5 names a flag that only 5.0 can do.
+func (o *connectOptions) needs5() string {
+	if f := o.flag["session-expiry"]; f.given() {
+		return f.typed
+	}
+	return o.props.given()
+}
+
+// secret is the password, nil if there is none.
+func (o *connectOptions) secret() ([]byte, error) {
+	var from []string
+	for _, name := range []string{"password", "password-file", "password-env"} {
+		if o.flag[name].origin == fromArgs {
+			from = append(from, o.flag[name].typed)
+		}
+	}
+	if len(from) > 1 {
+		return nil, &usageError{text: strings.Join(from, " and ") + " both give the password", hint: "one of them is enough"}
+	}
+	switch {
+	case o.flag["password"].origin == fromArgs:
+		return []byte(o.password), nil
+	case o.passwordFile != "":
+		b, err := readFile("--password-file", o.passwordFile)
+		if err != nil {
+			return nil, err
+		}
+		line, _, _ := strings.Cut(string(b), "\n")
+		return []byte(strings.TrimSuffix(line, "\r")), nil
+	case o.passwordEnv != "":
+		v, ok := os.LookupEnv(o.passwordEnv)
+		if !ok {
+			return nil, &usageError{text: "--password-env " + o.passwordEnv, hint: "there is no such variable"}
+		}
+		return []byte(v), nil
+	case o.flag["password"].given():
+		return []byte(o.password), nil
+	}
+	return nil, nil
+}
+
+func (o *connectOptions) willMessage() (*mqtt.Will, error) {
+	w := &o.will
+	if w.topic == "" {
+		for _, f := range o.flag {
+			if f.Category == string(groupWill) && f.origin == fromArgs {
+				return nil, &usageError{text: f.typed + " without a will", hint: "add --will-topic TOPIC"}
+			}
+		}
+		return nil, nil
+	}
+	if w.file != "" && o.flag["will-payload"].given() {
+		return nil, &usageError{text: "--will-payload and --will-file both give the payload", hint: "one of them is enough"}
+	}
+	payload := []byte(w.payload)
+	if w.file != "" {
+		var err error
+		if payload, err = readFile("--will-file", w.file); err != nil {
+			return nil, err
+		}
+	}
+	return &mqtt.Will{Topic: w.topic, Payload: payload, QoS: w.qos, Retain: w.retain, Properties: o.props.will}, nil
+}
+
+// observe tells on stderr of packets, with -d, and of connections that come
+// and go, with --retry.
+func (o *connectOptions) observe(c *client.Options, s *Stdio, url string) {
+	if o.debug {
+		c.Trace = func(d client.Direction, p mqtt.Packet) {
+			arrow := "->"
+			if d == client.Received {
+				arrow = "<-"
+			}
+			fmt.Fprintf(s.Err, "%s %s %s\n", time.Now().Format("15:04:05.000"), arrow, p)
+		}
+	}
+	if c.Reconnect == nil {
+		return
+	}
+	down := false
+	c.OnState = func(state client.State, err error) {
+		switch {
+		case state == client.Connected && down:
+			down = false
+			fmt.Fprintf(s.Err, "%s: connected\n", url)
+		case (state == client.Connecting || state == client.Reconnecting) && err != nil:
+			down = true
+			fmt.Fprintf(s.Err, "%s; trying again\n", explain(&connectFailure{url, err}))
+		}
+	}
+}
+
+// connect makes the connection.
+func connect(ctx context.Context, c client.Options) (*client.Client, error) {
+	conn, err := client.Connect(ctx, c)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, &connectFailure{c.Endpoint.String(), err}
+	}
+	return conn, nil
+}
+
+// goodbyeTimeout bounds how long the end of a connection may take.
+const goodbyeTimeout = 5 * time.Second
+
+// disconnect says goodbye, so that the server publishes no will.
+func (o *connectOptions) disconnect(ctx context.Context, c *client.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+	defer cancel()
+	_ = c.Disconnect(ctx, mqtt.Disconnect{Properties: o.props.disconnect}) // it ends in any case
+}
+
+func validText(s string) error {
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return errors.New("it must be UTF-8 without NUL")
+	}
+	return nil
+}

@@ -1,0 +1,14 @@
+package cmd
+
+import (
+	"errors"
+	"syscall"
+)
+
+// errNoData is ERROR_NO_DATA: the pipe is being closed.
+const errNoData = syscall.Errno(232)
+
+// pipeClosed tells that nobody reads what was written.
+func pipeClosed(err error) bool {
+	return errors.Is(err, syscall.ERROR_BROKEN_PIPE) || errors.Is(err, errNoData)
+}

@@ -1,0 +1,111 @@
+package cmd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// tlsOptions are the flags of TLS.
+type tlsOptions struct {
+	on, insecure              bool
+	cafile, capath, cert, key string
+	keypass, sni, keylog      string
+	version                   uint16
+	alpn                      []string
+}
+
+func (o *tlsOptions) flags() []*option {
+	const g = groupTLS
+	return []*option{
+		g.toggle("tls tls-use-os-certs", "use TLS, with the system's CAs unless others are given", &o.on),
+		g.text("cafile", "`FILE` with the CAs to trust (PEM); turns TLS on, as do the next two", &o.cafile),
+		g.text("capath", "`DIRECTORY` with such files", &o.capath),
+		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert),
+		g.text("key", "`FILE` with its private key (PEM)", &o.key),
+		g.text("keypass", "`PASSPHRASE` of the key", &o.keypass),
+		g.toggle("insecure", "do not check the server's certificate: for tests", &o.insecure),
+		g.value("tls-version", "only this `VERSION`, tlsv1.2 or tlsv1.3", o.readVersion),
+		g.list("tls-alpn", "`PROTOCOL` to offer by ALPN; may be repeated", &o.alpn),
+		g.text("tls-sni", "`NAME` to ask for and to check, if not the host's", &o.sni),
+		g.text("tls-keylog", "`FILE` to append the session's keys to, for Wireshark", &o.keylog).from("SSLKEYLOGFILE"),
+	}
+}
+
+func (o *tlsOptions) readVersion(s string) error {
+	switch s {
+	case "tlsv1.2", "1.2":
+		o.version = tls.VersionTLS12
+	case "tlsv1.3", "1.3":
+		o.version = tls.VersionTLS13
+	default:
+		return errors.New("it is tlsv1.2 or tlsv1.3")
+	}
+	return nil
+}
+
+// wanted tells that TLS is asked for without --tls.
+func (o *tlsOptions) wanted() bool { return o.cafile != "" || o.capath != "" || o.cert != "" }
+
+func (o *tlsOptions) config() (*tls.Config, error) {
+	c := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: o.sni, NextProtos: o.alpn,
+		InsecureSkipVerify: o.insecure, //nolint:gosec // asked for
+	}
+	if o.version != 0 {
+		c.MinVersion, c.MaxVersion = o.version, o.version
+	}
+	if o.cafile != "" || o.capath != "" {
+		c.RootCAs = x509.NewCertPool()
+		if err := o.trust(c.RootCAs); err != nil {
+			return nil, err
+		}
+	}
+	if (o.cert == "") != (o.key == "") {
+		return nil, &usageError{text: "--cert and --key belong together", hint: "give both"}
+	}
+	if o.cert != "" {
+		cert, err := loadCertificate(o.cert, o.key, o.keypass)
+		if err != nil {
+			return nil, err
+		}
+		c.Certificates = []tls.Certificate{cert}
+	}
+	if o.keylog != "" {
+		f, err := os.OpenFile(o.keylog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-keylog: %w", err)
+		}
+		c.KeyLogWriter = f // open until the process ends
+	}
+	return c, nil
+}
+
+// trust reads the CAs.
+func (o *tlsOptions) trust(pool *x509.CertPool) error {
+	if o.cafile != "" {
+		if err := addCAs(pool, o.cafile); err != nil {
+			return err
+		}
+	}
+	if o.capath == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(o.capath)
+	if err != nil {
+		return fmt.Errorf("--capath: %w", err)
+	}
+	found := false
+	for _, e := range entries {
+		if pem, err := os.ReadFile(filepath.Join(o.capath, e.Name())); err == nil {
+			found = pool.AppendCertsFromPEM(pem) || found
+		}
+	}
+	if !found {
+		return &tlsFileError{text: "--capath: no certificate in " + o.capath, hint: "its files must be PEM"}
+	}
+	return nil
+}

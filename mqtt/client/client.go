@@ -32,7 +32,8 @@ import (
 // Client is one Client with one Session, over one Network Connection after
 // another.
 type Client struct {
-	opt *Options
+	opt *Options // for connecting; nil when that is over
+	run running
 
 	mu       sync.Mutex // guards all below, but not inbox
 	state    State
@@ -58,9 +59,20 @@ type Client struct {
 	later    []func()           // callbacks to make without mu, by the reader
 	changed  chan struct{}      // closed at the next change; nil when nobody waits
 	err      error
-	done     chan struct{}
+	ended    bool
+	done     chan struct{} // nil until asked for
 
 	inbox inbox
+}
+
+// running are the Options that matter after connecting.
+type running struct {
+	onMessage     func(*Client, *mqtt.Publish, string) bool
+	onState       func(State, error)
+	trace         func(Direction, mqtt.Packet)
+	reconnect     *Backoff
+	receiveBuffer int
+	autoAck       bool
 }
 
 // Connect makes a Client and returns it once the Server has accepted it. The
@@ -70,13 +82,21 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opt: opt, version: opt.Version, clientID: opt.ClientID, done: make(chan struct{})}
+	c := &Client{opt: opt, version: opt.Version, clientID: opt.ClientID, run: running{
+		onMessage: o.OnMessage, onState: o.OnState, trace: o.Trace, reconnect: o.Reconnect,
+		receiveBuffer: opt.ReceiveBuffer, autoAck: o.AutoAck,
+	}}
 	if c.version == 0 {
 		c.version = mqtt.V50
 	}
 	if err := c.first(ctx); err != nil {
 		c.Close()
 		return nil, err
+	}
+	if o.Reconnect == nil {
+		c.mu.Lock()
+		c.opt = nil // there is no second connection
+		c.mu.Unlock()
 	}
 	return c, nil
 }
@@ -116,7 +136,17 @@ func (c *Client) State() State {
 }
 
 // Done is closed when the Client has ended for good.
-func (c *Client) Done() <-chan struct{} { return c.done }
+func (c *Client) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.ended {
+			close(c.done)
+		}
+	}
+	return c.done
+}
 
 // Err returns why the Client ended: ErrClosed after Disconnect or Close,
 // otherwise an error that is ErrConnectionLost and wraps the cause. It is nil
@@ -173,7 +203,7 @@ func (c *Client) Disconnect(ctx context.Context, d mqtt.Disconnect) error {
 	c.mu.Unlock()
 	l.conn.Close(ErrClosed)
 	select {
-	case <-c.done:
+	case <-c.Done():
 		return err
 	case <-ctx.Done():
 		l.conn.Abort(ErrClosed)
@@ -232,10 +262,15 @@ func (c *Client) finish(err error) {
 	for _, r := range requests {
 		r.end(response{err: err})
 	}
-	if c.opt.OnState != nil {
-		c.opt.OnState(Closed, err)
+	if f := c.run.onState; f != nil {
+		f(Closed, err)
 	}
-	close(c.done)
+	c.mu.Lock()
+	c.ended = true
+	if c.done != nil {
+		close(c.done)
+	}
+	c.mu.Unlock()
 }
 
 // open reports whether packets can be sent. mu is held.
@@ -281,7 +316,7 @@ func (c *Client) wait(ctx context.Context, ready func() bool) error {
 func (c *Client) setState(s State, err error) {
 	c.state = s
 	c.wake()
-	if f := c.opt.OnState; f != nil {
+	if f := c.run.onState; f != nil {
 		c.mu.Unlock()
 		f(s, err)
 		c.mu.Lock()

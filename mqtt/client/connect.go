@@ -23,10 +23,10 @@ func (c *Client) first(ctx context.Context) error {
 		c.failures++
 		delay, again := c.again(err)
 		c.mu.Unlock()
-		if r := c.opt.Reconnect; r == nil || !r.First || !again {
+		if r := c.run.reconnect; r == nil || !r.First || !again {
 			return err
 		}
-		if f := c.opt.OnState; f != nil {
+		if f := c.run.onState; f != nil {
 			f(Connecting, err)
 		}
 		timer := time.NewTimer(delay)
@@ -96,7 +96,7 @@ func (c *Client) attempt(ctx context.Context) error {
 	}
 	p := c.connectPacket()
 	l.version, l.clean = c.version, p.CleanStart
-	l.reader = mqtt.Reader{From: mqtt.Server, Version: c.version, MaximumPacketSize: c.opt.MaximumPacketSize}
+	l.inLimit = c.opt.MaximumPacketSize
 	l.aliasIn.Reset(c.opt.TopicAliasMaximum)
 	l.sent = time.Now()
 	frame, err := p.Append(nil, c.version)
@@ -238,7 +238,7 @@ func protocolError(statement, text string) *mqtt.Error {
 }
 
 func (c *Client) trace(d Direction, p mqtt.Packet) {
-	if f := c.opt.Trace; f != nil {
+	if f := c.run.trace; f != nil {
 		f(d, p)
 	}
 }

@@ -18,7 +18,8 @@ import (
 const (
 	DefaultKeepAlive      = 60 // seconds
 	DefaultConnectTimeout = 10 * time.Second
-	DefaultReceiveBuffer  = 1 << 20 // bytes
+	DefaultReceiveBuffer  = 1 << 20   // bytes
+	DefaultSendBuffer     = 128 << 10 // bytes
 	DefaultBackoffMin     = time.Second
 	DefaultBackoffMax     = 30 * time.Second
 )
@@ -37,7 +38,9 @@ type Options struct {
 	// Dial replaces the transport's, for every connection. URL and DialOptions
 	// are not used then.
 	Dial func(ctx context.Context) (net.Conn, error)
-	// Transport is what each Network Connection is driven with.
+	// Transport is what each Network Connection is driven with. Its OutLimit
+	// bounds what was published but not sent: the default is DefaultSendBuffer
+	// here.
 	Transport transport.Options
 
 	// Version is the protocol version. Default: 5.0, and once 3.1.1 if the
@@ -240,6 +243,7 @@ func (o Options) prepare() (*Options, error) {
 		o.KeepAlive = cmp.Or(o.KeepAlive, DefaultKeepAlive)
 	}
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, DefaultConnectTimeout)
+	o.Transport.OutLimit = cmp.Or(o.Transport.OutLimit, DefaultSendBuffer)
 	o.ReceiveBuffer = cmp.Or(o.ReceiveBuffer, DefaultReceiveBuffer)
 	return &o, nil
 }

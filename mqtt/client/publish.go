@@ -172,7 +172,7 @@ func validate(m *mqtt.Message) error {
 
 // publishLater takes a message for the next connection. mu is held.
 func (c *Client) publishLater(m *mqtt.Message, o outgoing) error {
-	if m.QoS == mqtt.QoS0 || c.opt.Reconnect == nil {
+	if m.QoS == mqtt.QoS0 || c.run.reconnect == nil {
 		return ErrNotConnected
 	}
 	id, ok := c.send.Publish(m.QoS, o)
@@ -237,7 +237,7 @@ func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) er
 		l.aliasOut.Forget(alias)
 		return &PublishError{ReasonCode: mqtt.MalformedPacket, Err: err}
 	}
-	if l.c.opt.Trace != nil {
+	if l.c.run.trace != nil {
 		q := p
 		l.c.trace(Sent, &q)
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"mqt/mqtt"
@@ -16,11 +17,10 @@ type link struct {
 	conn *transport.Conn
 
 	// Owned by the reader.
-	reader  mqtt.Reader
+	turn    *turn // nil between two
 	aliasIn flow.AliasIn
-	topic   string    // the last Topic Name
-	now     time.Time // of this turn, zero until asked for
-	got     chain     // messages of this turn
+	topic   string // the last Topic Name
+	inLimit uint32 // our Maximum Packet Size
 
 	// Guarded by Client.mu.
 	answered chan error // the CONNACK's fate, nil once it has come
@@ -48,12 +48,34 @@ type link struct {
 	noRetain          bool
 }
 
+// turn is what only one read needs, so that an idle connection does without.
+type turn struct {
+	reader mqtt.Reader
+	now    time.Time // zero until asked for
+	got    chain     // messages
+	room   room
+}
+
+// turns lends them; a pool holds no state.
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
+// time is the time of this turn.
+func (t *turn) time() time.Time {
+	if t.now.IsZero() {
+		t.now = time.Now()
+	}
+	return t.now
+}
+
 // Feed is called by the transport with what has arrived.
 func (l *link) Feed(b *transport.Batch, p []byte) (int, error) {
+	t := turns.Get().(*turn)
+	t.reader.From, t.reader.Version, t.reader.MaximumPacketSize = mqtt.Server, l.version, l.inLimit
+	l.turn = t
 	n := 0
 	var err error
 	for n < len(p) {
-		pkt, size, e := l.reader.Read(p[n:])
+		pkt, size, e := t.reader.Read(p[n:])
 		if err = e; err != nil || size == 0 {
 			break
 		}
@@ -65,24 +87,26 @@ func (l *link) Feed(b *transport.Batch, p []byte) (int, error) {
 	if broken, ok := errors.AsType[*mqtt.Error](err); ok {
 		l.answer(broken)
 	}
-	l.endTurn(b)
+	l.endTurn(b, t)
+	l.turn = nil
+	turns.Put(t)
 	return n, err
 }
 
 // endTurn passes on what the packets of one read brought.
-func (l *link) endTurn(b *transport.Batch) {
+func (l *link) endTurn(b *transport.Batch, t *turn) {
 	c := l.c
 	c.mu.Lock()
-	l.heard = l.time()
-	l.now = time.Time{}
+	l.heard = t.time()
+	t.now = time.Time{}
 	l.resend()
 	l.push(b)
-	if l.got.first != nil {
-		c.queue.join(l.got)
-		l.got = chain{}
+	if t.got.first != nil {
+		c.queue.join(t.got)
+		t.got = chain{}
 		l.progress = true
 	}
-	if c.queue.bytes > c.opt.ReceiveBuffer/2 && !l.full {
+	if c.queue.bytes > c.run.receiveBuffer/2 && !l.full {
 		l.full = true // the other half is with Receive
 		l.hold()
 	}
@@ -98,14 +122,6 @@ func (l *link) endTurn(b *transport.Batch) {
 	}
 }
 
-// time is the time of this turn.
-func (l *link) time() time.Time {
-	if l.now.IsZero() {
-		l.now = time.Now()
-	}
-	return l.now
-}
-
 // Drained is called by the transport when it takes bytes again.
 func (l *link) Drained(b *transport.Batch) {
 	c := l.c
@@ -116,15 +132,15 @@ func (l *link) Drained(b *transport.Batch) {
 	l.choked = false
 	l.hold()
 	c.mu.Unlock()
-	l.endTurn(b)
+	t := turns.Get().(*turn)
+	l.endTurn(b, t)
+	turns.Put(t)
 }
 
 // packet handles one packet from the Server.
 func (l *link) packet(pkt mqtt.Packet) error {
 	c := l.c
-	if c.opt.Trace != nil {
-		c.opt.Trace(Received, pkt)
-	}
+	c.trace(Received, pkt)
 	if p, ok := pkt.(*mqtt.Publish); ok && l.up {
 		return l.onPublish(p)
 	}

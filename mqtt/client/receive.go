@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -77,7 +78,7 @@ func (c *Client) Receive(ctx context.Context) (*Delivery, error) {
 		d, changed, err := c.next()
 		switch {
 		case d != nil:
-			if c.opt.AutoAck {
+			if c.run.autoAck {
 				d.Ack()
 			}
 			return d, nil
@@ -181,7 +182,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 			return err
 		}
 	}
-	if c.opt.OnMessage != nil && c.opt.OnMessage(c, p, name) {
+	if f := c.run.onMessage; f != nil && f(c, p, name) {
 		if p.QoS > mqtt.QoS0 {
 			c.mu.Lock()
 			l.acks.add(p.PacketID, p.QoS, true)
@@ -202,7 +203,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 		}
 		c.mu.Unlock()
 	}
-	l.got.add(d)
+	l.turn.got.add(d)
 	return nil
 }
 
@@ -258,17 +259,55 @@ func (l *link) admitQoS(p *mqtt.Publish) (again bool, err error) {
 	return true, nil
 }
 
-// delivery makes an owned copy: one allocation for it and the message, one for
-// the payload.
+// room is where owned copies are made: small ones share an allocation, so that
+// whoever keeps one of them keeps a few KB.
+type room struct {
+	deliveries []owned
+	bytes      []byte
+}
+
+type owned struct {
+	Delivery
+	message mqtt.Message
+}
+
+const (
+	roomDeliveries = 16
+	roomBytes      = 4 << 10
+	roomPayload    = 512 // larger payloads have their own allocation
+)
+
+func (r *room) delivery() *owned {
+	if len(r.deliveries) == 0 {
+		r.deliveries = make([]owned, roomDeliveries)
+	}
+	d := &r.deliveries[0]
+	r.deliveries = r.deliveries[1:]
+	return d
+}
+
+func (r *room) clone(p []byte) []byte {
+	n := len(p)
+	if n > roomPayload {
+		return bytes.Clone(p)
+	}
+	if len(r.bytes) < n {
+		r.bytes = make([]byte, roomBytes)
+	}
+	own := r.bytes[:n:n]
+	r.bytes = r.bytes[n:]
+	copy(own, p)
+	return own
+}
+
+// delivery makes an owned copy.
 func (l *link) delivery(p *mqtt.Publish, name string, alias uint16) *Delivery {
-	m := &struct {
-		Delivery
-		message mqtt.Message
-	}{}
+	t := l.turn
+	m := t.room.delivery()
 	d := &m.Delivery
 	d.Message = &m.message
-	d.client, d.PacketID, d.Dup, d.TopicAlias, d.Received = l.c, p.PacketID, p.Dup, alias, l.time()
-	m.message = mqtt.Message{Topic: name, QoS: p.QoS, Retain: p.Retain, Payload: append([]byte{}, p.Payload...)}
+	d.client, d.PacketID, d.Dup, d.TopicAlias, d.Received = l.c, p.PacketID, p.Dup, alias, t.time()
+	m.message = mqtt.Message{Topic: name, QoS: p.QoS, Retain: p.Retain, Payload: t.room.clone(p.Payload)}
 	if len(p.Properties) == 0 {
 		return d
 	}

@@ -47,7 +47,7 @@ func (c *Client) tryAgain(err error) {
 
 // again decides whether the cause allows another attempt, and when. mu is held.
 func (c *Client) again(err error) (time.Duration, bool) {
-	b := c.opt.Reconnect
+	b := c.run.reconnect
 	if b == nil || c.stopping || b.Attempts > 0 && c.failures > b.Attempts {
 		return 0, false
 	}

@@ -272,7 +272,7 @@ func denied(filters []string, codes []mqtt.ReasonCode, ps mqtt.Properties) error
 
 // remember keeps what was granted for a Session to come. mu is held.
 func (c *Client) remember(r *request, codes []mqtt.ReasonCode) {
-	if c.opt.Reconnect == nil || r.again {
+	if c.run.reconnect == nil || r.again {
 		return
 	}
 	kept := subscribed{props: r.props}

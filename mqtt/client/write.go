@@ -32,7 +32,7 @@ func (l *link) out() *control {
 func (l *link) ack(t mqtt.Type, id mqtt.PacketID, code mqtt.ReasonCode) {
 	o := l.out()
 	o.b = mqtt.AppendAck(o.b, t, id, code, l.version)
-	if l.c.opt.Trace == nil {
+	if l.c.run.trace == nil {
 		return
 	}
 	a := mqtt.Ack{PacketID: id, ReasonCode: code}

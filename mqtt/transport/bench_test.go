@@ -1,9 +1,14 @@
+//go:build unix
+
 package transport
 
 import (
 	"bytes"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
+	urlpkg "net/url"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -11,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // counter counts whole messages of size bytes.
@@ -33,18 +40,6 @@ func cpu() time.Duration {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
-// pair returns two ends of a TCP connection.
-func pair(t testing.TB) (a, b net.Conn) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer l.Close()
-	a, err = net.Dial("tcp", l.Addr().String())
-	check(t, err)
-	b, err = l.Accept()
-	check(t, err)
-	return a, b
 }
 
 // BenchmarkRead reads 20-byte messages that a peer pipelines.
@@ -191,22 +186,6 @@ func BenchmarkAppendOnly(b *testing.B) {
 	}
 }
 
-// sink is a socket that takes everything.
-type sink struct{}
-
-func (sink) park(func() bool) error           { return io.EOF }
-func (sink) read([]byte) (int, error)         { return 0, io.EOF }
-func (sink) write(o *outbuf) (int, error)     { return o.left, nil }
-func (sink) writeWait(o *outbuf) (int, error) { return o.left, nil }
-
-// fakeNet is a net.Conn without a network.
-type fakeNet struct{ net.Conn }
-
-func (fakeNet) Close() error                     { return nil }
-func (fakeNet) SetDeadline(time.Time) error      { return nil }
-func (fakeNet) SetReadDeadline(time.Time) error  { return nil }
-func (fakeNet) SetWriteDeadline(time.Time) error { return nil }
-
 // deep is a Handler whose Feed needs some stack, as a broker's does.
 type deep struct{ over chan error }
 
@@ -229,26 +208,28 @@ func stackHungry(p []byte, depth int) int {
 	return n
 }
 
-// BenchmarkIdle reports the memory of idle connections that were fed once. Their peers are bare descriptors, so that all
-// Go memory is ours; b.N counts rounds of one set.
+// BenchmarkIdle reports the memory of idle connections that were fed a few times. Their peers are bare descriptors, so
+// that all Go memory is ours; each round is one set of connections.
 func BenchmarkIdle(b *testing.B) {
 	for _, bm := range []struct {
-		name string
-		msgs int
-	}{{"silent", 0}, {"fed1", 1}, {"fed2", 2}, {"fed3", 3}} {
-		b.Run(bm.name, func(b *testing.B) {
+		scheme string
+		msgs   int
+	}{{"mqtt", 0}, {"mqtt", 2}, {"mqtt", 9}, {"ws", 2}, {"mqtts", 2}} {
+		b.Run(fmt.Sprintf("%s/fed=%d", bm.scheme, bm.msgs), func(b *testing.B) {
 			for range b.N {
-				idle(b, bm.msgs)
+				idle(b, bm.scheme, bm.msgs)
 			}
 		})
 	}
 }
 
-func idle(b *testing.B, msgs int) {
-	const conns = 4000
+func idle(b *testing.B, scheme string, msgs int) {
+	const conns = 3000
 	h := &deep{over: make(chan error, conns)}
 	accepted := make(chan *Conn, conns)
-	url := serve(b, "mqtt://127.0.0.1:0", ListenOptions{}, func(c *Conn) Handler {
+	server, client := certs(b)
+	client.ServerName = "localhost"
+	url := serve(b, scheme+"://127.0.0.1:0", ListenOptions{TLS: server}, func(c *Conn) Handler {
 		accepted <- c
 		return h
 	})
@@ -256,36 +237,75 @@ func idle(b *testing.B, msgs int) {
 	a, err := net.ResolveTCPAddr("tcp", e.Address())
 	check(b, err)
 	before := memory()
-	fds := make([]int, conns)
+	peers := make([]io.ReadWriter, conns)
+	fds := make([]descriptor, conns)
 	all := make([]*Conn, conns)
 	for i := range fds {
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 		check(b, err)
 		check(b, syscall.Connect(fd, &syscall.SockaddrInet4{Port: a.Port, Addr: [4]byte(a.IP.To4())}))
-		fds[i] = fd
+		fds[i] = descriptor(fd)
+		peers[i] = fds[i]
+		switch scheme {
+		case "mqtts":
+			c := tls.Client(fdConn{descriptor: fds[i]}, client)
+			check(b, c.Handshake())
+			peers[i] = c
+		case "ws":
+			u, _ := urlpkg.ParseRequestURI(url)
+			_, _, err := ws.Dialer{Protocols: []string{"mqtt"}}.Upgrade(fds[i], u)
+			check(b, err)
+		}
 		all[i] = <-accepted
 	}
-	for m := range msgs {
-		for i, fd := range fds {
-			_, err := syscall.Write(fd, []byte("0123456789"))
+	message := []byte("0123456789")
+	if scheme == "ws" {
+		message = frame(ws.OpBinary, true, true, "0123456789")
+	}
+	for range msgs {
+		for i, p := range peers {
+			seen := all[i].Stats().In
+			_, err := p.Write(message)
 			check(b, err)
-			for all[i].Stats().In < uint64(10*(m+1)) {
+			for all[i].Stats().In == seen {
 				runtime.Gosched()
 			}
 		}
 	}
+	clear(peers) // the peers' TLS state goes, their descriptors stay
 	time.Sleep(50 * time.Millisecond)
 	after := memory()
 	b.ReportMetric((after[0]-before[0])/conns, "B/conn")
 	b.ReportMetric((after[1]-before[1])/conns, "stackB/conn")
 	for _, fd := range fds {
-		_ = syscall.Close(fd)
+		_ = syscall.Close(int(fd))
 	}
 	for range fds {
 		<-h.over
 	}
 	runtime.KeepAlive(all)
 }
+
+// descriptor is a blocking socket without an object of Go's net package.
+type descriptor int
+
+func (d descriptor) Read(p []byte) (int, error) {
+	n, err := syscall.Read(int(d), p)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
+}
+
+func (d descriptor) Write(p []byte) (int, error) { return syscall.Write(int(d), p) }
+
+type fdConn struct {
+	fakeNet
+	descriptor
+}
+
+func (c fdConn) Read(p []byte) (int, error)  { return c.descriptor.Read(p) }
+func (c fdConn) Write(p []byte) (int, error) { return c.descriptor.Write(p) }
 
 // memory returns heap and stack in use, and stack alone.
 func memory() [2]float64 {

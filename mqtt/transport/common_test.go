@@ -222,3 +222,15 @@ func everywhere(t *testing.T, f func(t *testing.T, url string, o DialOptions)) {
 		})
 	}
 }
+
+// pair returns two ends of a TCP connection.
+func pair(t testing.TB) (a, b net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer l.Close()
+	a, err = net.Dial("tcp", l.Addr().String())
+	check(t, err)
+	b, err = l.Accept()
+	check(t, err)
+	return a, b
+}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -102,14 +103,10 @@ func dialSocket(ctx context.Context, e *Endpoint, o DialOptions) (net.Conn, erro
 		}
 		d.LocalAddr = a
 	}
-	host := e.Host
-	if host == "" {
-		host = "localhost"
-	}
-	if e.Port == "0" || e.Port == "" {
+	if e.port() == "0" {
 		return nil, errors.New("port 0 cannot be connected to")
 	}
-	return d.DialContext(ctx, "tcp", net.JoinHostPort(host, e.Port)) // TCP_NODELAY is Go's default
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(cmp.Or(e.Host, "localhost"), e.port())) // TCP_NODELAY is Go's default
 }
 
 // bindAddr reads address or address:port.
@@ -171,24 +168,17 @@ func (l *link) client(ctx context.Context, e *Endpoint, o DialOptions) (string, 
 
 // serverName is the name that a certificate for host must have.
 func serverName(host string) string {
-	if host == "" {
-		return "localhost"
-	}
-	name, _, _ := strings.Cut(host, "%")
+	name, _, _ := strings.Cut(cmp.Or(host, "localhost"), "%")
 	return name
 }
 
 // upgradeClient asks for the Subprotocol mqtt [MQTT-6.0.0-3] and insists on getting it [MQTT-6.0.0-4].
 func (l *link) upgradeClient(e *Endpoint, o DialOptions) error {
-	u, err := url.ParseRequestURI(e.Path)
+	u, err := url.ParseRequestURI(cmp.Or(e.Path, DefaultPath))
 	if err != nil {
 		return fmt.Errorf("path %q: %w", e.Path, err)
 	}
-	host := e.Host
-	if host == "" {
-		host = "localhost"
-	}
-	u.Scheme, u.Host = e.Scheme, hostHeader(host, e.Port, e.TLS())
+	u.Scheme, u.Host = e.Scheme, hostHeader(cmp.Or(e.Host, "localhost"), e.port(), e.TLS())
 	d := ws.Dialer{Protocols: []string{wsProtocol}, Header: ws.HandshakeHeaderHTTP(o.Header)}
 	below := l.belowWS()
 	br, hs, err := d.Upgrade(struct {

@@ -211,3 +211,19 @@ func (f *fake) deadline(d *time.Time, t time.Time) {
 		}
 	})
 }
+
+// sink is a socket that takes everything.
+type sink struct{}
+
+func (sink) park(func() bool) error           { return io.EOF }
+func (sink) read([]byte) (int, error)         { return 0, io.EOF }
+func (sink) write(o *outbuf) (int, error)     { return o.left, nil }
+func (sink) writeWait(o *outbuf) (int, error) { return o.left, nil }
+
+// fakeNet is a net.Conn without a network.
+type fakeNet struct{ net.Conn }
+
+func (fakeNet) Close() error                     { return nil }
+func (fakeNet) SetDeadline(time.Time) error      { return nil }
+func (fakeNet) SetReadDeadline(time.Time) error  { return nil }
+func (fakeNet) SetWriteDeadline(time.Time) error { return nil }

@@ -271,7 +271,8 @@ func (c *Conn) wsReply(w *webSocket, closed bool) {
 	}
 	w.say = w.say[:0]
 	w.closeSent = w.closeSent || closed
-	if c.flushing {
+	if c.flushing || closed {
+		// What came before a Close frame is fed first; its answers and our own Close leave when the connection closes.
 		c.mu.Unlock()
 		return
 	}
@@ -311,13 +312,13 @@ func (c *Conn) encode() bool {
 	return true
 }
 
-// plain returns what TLS, or the socket, has to send next: WebSocket replies before data, and when the connection
-// closes and all is said, the Close frame. bye says that nothing comes after it. mu is held.
+// plain returns what TLS, or the socket, has to send next: WebSocket replies before data, but a Close frame after all
+// data, when the connection closes. bye says that nothing comes after it. mu is held.
 func (c *Conn) plain() (o *outbuf, bye bool) {
 	f := c.filt
 	w := f.ws
 	switch {
-	case w != nil && len(w.reply) > 0:
+	case w != nil && len(w.reply) > 0 && (!w.closeSent || (c.closing.Load() && c.out == nil)):
 		o = newOutbuf(0)
 		o.append(w.reply)
 		w.reply = w.reply[:0]

@@ -168,6 +168,6 @@ func (c *Conn) ended() {
 		_ = c.nc.Close()
 		return
 	}
-	c.linger = c.linger && !c.broken && closeWrite(c.nc) == nil
+	c.linger = c.linger && !c.broken && halfClose(c.nc) == nil
 	c.wake()
 }

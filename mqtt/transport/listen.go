@@ -91,7 +91,7 @@ func Listen(ctx context.Context, e *Endpoint, o ListenOptions) (*Listener, error
 func listenSocket(ctx context.Context, e *Endpoint, o ListenOptions) (net.Listener, error) {
 	if e.Scheme != SchemeUnix {
 		lc := net.ListenConfig{KeepAlive: -1, Control: listenControl}
-		return lc.Listen(ctx, "tcp", net.JoinHostPort(e.Host, e.Port))
+		return lc.Listen(ctx, "tcp", e.Address())
 	}
 	if err := removeStale(ctx, e.Path); err != nil {
 		return nil, err

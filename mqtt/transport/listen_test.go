@@ -246,7 +246,7 @@ func TestHalfClose(t *testing.T) {
 		want := bytes.Repeat([]byte("x"), 3<<20)
 		go func() {
 			_, _ = nc.Write(want)
-			_ = closeWrite(nc)
+			_ = halfClose(nc)
 		}()
 		got, err := io.ReadAll(nc)
 		if err != nil || len(got) != len(want) {

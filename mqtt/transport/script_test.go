@@ -130,6 +130,9 @@ func TestBlockedThenDrained(t *testing.T) {
 			t.Errorf("%d packets taken", n)
 		}
 		synctest.Wait()
+		if c.Room() || !c.AppendReply(nil, []byte("a reply")) {
+			t.Error("Room, or no reply")
+		}
 		s.set(func() { s.room = 300 })
 		synctest.Wait()
 		if drained != 0 {
@@ -137,8 +140,11 @@ func TestBlockedThenDrained(t *testing.T) {
 		}
 		s.set(func() { s.room = -1 })
 		synctest.Wait()
-		if drained != 1 || !strings.HasSuffix(s.sent(), "more") || len(s.sent()) != 1104 {
+		if drained != 1 || !strings.HasSuffix(s.sent(), "more") || len(s.sent()) != 1111 {
 			t.Errorf("drained %d times, %d bytes sent", drained, len(s.sent()))
+		}
+		if !c.Room() {
+			t.Error("no Room")
 		}
 		s.arrive(event{data: []byte("still read")}, event{}, event{err: io.EOF})
 		if err := r.end(t); err != io.EOF || string(r.got) != "still read" {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -107,10 +108,10 @@ func (s *netSock) writeWait(o *outbuf) (int, error) {
 	return s.nc.Write(p[:min(len(p), maxWrite)])
 }
 
-// closeWrite half closes nc where it can be.
-func closeWrite(nc net.Conn) error {
+// halfClose closes nc for writing where that can be done without blocking.
+func halfClose(nc net.Conn) error {
 	h, ok := nc.(interface{ CloseWrite() error })
-	if !ok {
+	if _, isTLS := nc.(*tls.Conn); !ok || isTLS {
 		return errors.ErrUnsupported
 	}
 	return h.CloseWrite()

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -24,8 +25,8 @@ const DefaultPath = "/mqtt"
 type Endpoint struct {
 	Scheme string // mqtt, mqtts, ws, wss or unix
 	Host   string // name or address without brackets; empty is localhost when dialled, every address when listened on
-	Port   string // a number; "0" picks one when listened on
-	Path   string // ws, wss: the request's path and query; unix: the socket's file (or @name, Linux)
+	Port   string // a number; empty is the scheme's own; "0" picks one when listened on
+	Path   string // ws, wss: the request's path and query, empty is DefaultPath; unix: the socket's file (or @name, Linux)
 
 	Username    string
 	Password    []byte
@@ -55,18 +56,13 @@ func ParseURL(s string) (*Endpoint, error) {
 		return fail("no scheme; write mqtt://host")
 	}
 	e := &Endpoint{}
-	defaultPort := ""
-	switch strings.ToLower(scheme) {
-	case "mqtt", "tcp":
-		e.Scheme, defaultPort = SchemeMQTT, "1883"
-	case "mqtts", "ssl", "tls":
-		e.Scheme, defaultPort = SchemeMQTTS, "8883"
-	case "ws":
-		e.Scheme, defaultPort = SchemeWS, "80"
-	case "wss":
-		e.Scheme, defaultPort = SchemeWSS, "443"
-	case "unix":
-		e.Scheme = SchemeUnix
+	switch scheme = strings.ToLower(scheme); scheme {
+	case "tcp":
+		e.Scheme = SchemeMQTT
+	case "ssl", "tls":
+		e.Scheme = SchemeMQTTS
+	case SchemeMQTT, SchemeMQTTS, SchemeWS, SchemeWSS, SchemeUnix:
+		e.Scheme = scheme
 	default:
 		return fail("unknown scheme %q; it must be mqtt, mqtts, ws, wss or unix", scheme)
 	}
@@ -98,13 +94,27 @@ func ParseURL(s string) (*Endpoint, error) {
 		e.Path = p
 		return e.checkUnix(fail)
 	}
-	if text := e.hostPort(authority, defaultPort); text != "" {
+	if text := e.hostPort(authority); text != "" {
 		return fail("%s", text)
 	}
 	if text := e.setPath(path); text != "" {
 		return fail("%s", text)
 	}
 	return e, nil
+}
+
+func defaultPort(scheme string) string {
+	switch scheme {
+	case SchemeMQTT:
+		return "1883"
+	case SchemeMQTTS:
+		return "8883"
+	case SchemeWS:
+		return "80"
+	case SchemeWSS:
+		return "443"
+	}
+	return ""
 }
 
 func (e *Endpoint) checkUnix(fail func(string, ...any) (*Endpoint, error)) (*Endpoint, error) {
@@ -137,7 +147,7 @@ func (e *Endpoint) userinfo(s string) error {
 }
 
 // hostPort splits what stands between user and path; it returns what is wrong with it.
-func (e *Endpoint) hostPort(s, defaultPort string) string {
+func (e *Endpoint) hostPort(s string) string {
 	host, port := s, ""
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
@@ -166,7 +176,7 @@ func (e *Endpoint) hostPort(s, defaultPort string) string {
 		return fmt.Sprintf("%q is not a host", host)
 	}
 	if port == "" {
-		port = defaultPort
+		port = defaultPort(e.Scheme)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Sprintf("port %q is not a number from 0 to 65535", port)
@@ -215,8 +225,10 @@ func (e *Endpoint) Address() string {
 	if e.Scheme == SchemeUnix {
 		return e.Path
 	}
-	return net.JoinHostPort(e.Host, e.Port)
+	return net.JoinHostPort(e.Host, e.port())
 }
+
+func (e *Endpoint) port() string { return cmp.Or(e.Port, defaultPort(e.Scheme)) }
 
 // String returns the URL without user, password and topic.
 func (e *Endpoint) String() string {
@@ -226,7 +238,7 @@ func (e *Endpoint) String() string {
 	case e.Scheme == SchemeUnix:
 		return "unix:" + e.Path
 	}
-	return e.Scheme + "://" + net.JoinHostPort(e.Host, e.Port) + e.Path
+	return e.Scheme + "://" + net.JoinHostPort(e.Host, e.port()) + e.Path
 }
 
 // hideUser removes user and password from s for an error text.

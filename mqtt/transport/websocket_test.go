@@ -222,6 +222,9 @@ func TestWebSocketConversation(t *testing.T) {
 		p := make([]byte, h.Length)
 		_, err = io.ReadFull(nc, p)
 		check(t, err)
+		if len(control) == 3 {
+			t.Error("a frame after Close")
+		}
 		if h.OpCode.IsControl() {
 			control = append(control, string(p))
 		} else if h.OpCode != ws.OpBinary || !h.Fin || h.Masked {

@@ -1,0 +1,66 @@
+//go:build !race
+
+package transport
+
+import "testing"
+
+// one is a socket that has some bytes to read each time it is asked anew, and takes everything.
+type one struct {
+	sink
+	data  []byte
+	empty bool
+}
+
+func (s *one) read(p []byte) (int, error) {
+	s.empty = !s.empty
+	if !s.empty {
+		return 0, errWouldBlock
+	}
+	return copy(p, s.data), nil
+}
+
+// The race detector makes pools forget, so this runs without it.
+func TestNoAllocations(t *testing.T) {
+	c := New(fakeNet{}, Options{})
+	s := &one{data: make([]byte, 1030)}
+	c.sock = s
+	e := &partial{c: c}
+	c.h = e
+	for range 10 {
+		c.turn()
+	}
+	if n := testing.AllocsPerRun(1000, func() { c.turn() }); n != 0 {
+		t.Errorf("a turn allocates %v times", n)
+	}
+	if e.n == 0 || c.Stats().Out == 0 {
+		t.Error("nothing happened")
+	}
+	var b Batch
+	frame := make([]byte, 40)
+	body := make([]byte, 10_000)
+	if n := testing.AllocsPerRun(1000, func() {
+		c.Append(&b, frame)
+		c.AppendID(&b, frame, 2, 7)
+		c.AppendShared(&b, frame, body)
+		b.Flush()
+	}); n != 0 {
+		t.Errorf("appending and flushing allocates %v times", n)
+	}
+}
+
+// partial answers every 100 bytes with 4 and leaves what is incomplete.
+type partial struct {
+	c *Conn
+	n int
+}
+
+func (h *partial) Feed(b *Batch, p []byte) (int, error) {
+	n := 0
+	for ; len(p)-n >= 100; n += 100 {
+		h.n++
+		h.c.Append(b, []byte{0x40, 2, 0, 1})
+	}
+	return n, nil
+}
+
+func (*partial) Closed(error) {}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"mqt/mqtt"
+	"mqt/mqtt/flow"
 	"mqt/mqtt/topic"
 	"mqt/mqtt/transport"
 )
@@ -17,6 +18,7 @@ type Broker struct {
 	timers *timers
 	count  counters
 	turns  sync.Pool
+	pool   flow.Pool[*delivery] // memory of what is in flight
 	done   chan struct{}
 
 	subs     topic.FilterTree[*session, *subscription]

@@ -376,3 +376,89 @@ func TestConnectTimeout(t *testing.T) {
 		}
 	})
 }
+
+// [MQTT-4.9.0-3]: a client that acknowledges nothing still gets QoS 0 and
+// answers.
+func TestQoS0IsNotHeldUpByFlowControl(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		sub, _ := w.connect(mqtt.V50, "sub", func(c *mqtt.Connect) {
+			c.Properties = mqtt.Properties{mqtt.Num(mqtt.ReceiveMaximum, 1)}
+		})
+		sub.subscribe(mqtt.QoS1, "t")
+		pub := w.client(mqtt.V50, "pub")
+		pub.send(publish(mqtt.QoS1, 1, "t", "1"), publish(mqtt.QoS1, 2, "t", "2"), publish(mqtt.QoS0, 0, "t", "0"))
+		sub.message("t", "1")
+		sub.message("t", "0")
+		sub.send(&mqtt.Pingreq{})
+		next[*mqtt.Pingresp](sub)
+		sub.quiet()
+	})
+}
+
+// A Session with more in flight than an out-buffer holds is resumed piece by
+// piece, and nothing of it is lost.
+func TestResumeBeyondTheOutBuffer(t *testing.T) {
+	inWorld(t, Options{OutLimit: 1000}, func(w *world) {
+		sub, _ := w.connect(mqtt.V50, "sub", persistent)
+		sub.subscribe(mqtt.QoS1, "t")
+		pub := w.client(mqtt.V50, "pub")
+		const n = 50
+		for i := range n {
+			pub.send(publish(mqtt.QoS1, mqtt.PacketID(i+1), "t", strings.Repeat("x", 100)+fmt.Sprint(i)))
+		}
+		equal(t, "first time", len(sub.take()), n)
+		sub.drop()
+		sub, _ = w.connect(mqtt.V50, "sub", persistent)
+		for i := range n {
+			m := sub.message("t", strings.Repeat("x", 100)+fmt.Sprint(i))
+			equal(t, "DUP", m.Dup, true)
+		}
+	})
+}
+
+// A QoS 1 message that the out-buffer refuses waits, and QoS 0 is dropped.
+func TestSlowConsumer(t *testing.T) {
+	inWorld(t, Options{OutLimit: 1000}, func(w *world) {
+		sub := w.client(mqtt.V50, "sub")
+		sub.subscribe(mqtt.QoS1, "t")
+		<-sub.turn // reads no more than what it waits for
+		pub := w.client(mqtt.V50, "pub")
+		payload := strings.Repeat("x", 300)
+		for i := range 20 {
+			pub.send(publish(mqtt.QoS1, mqtt.PacketID(i+1), "t", payload+fmt.Sprint(i)), publish(mqtt.QoS0, 0, "t", payload))
+			next[*mqtt.Puback](pub)
+		}
+		sub.turn <- struct{}{}
+		qos1 := 0
+		for _, pkt := range sub.take() {
+			if m := pkt.(*mqtt.Publish); m.QoS == mqtt.QoS1 {
+				equal(t, "in order", string(m.Payload), payload+fmt.Sprint(qos1))
+				equal(t, "DUP", m.Dup, false)
+				qos1++
+			}
+		}
+		equal(t, "QoS 1", qos1, 20)
+		if w.b.Stats().DroppedSlow == 0 {
+			t.Error("no QoS 0 message was dropped and counted")
+		}
+	})
+}
+
+// A client whose limit is below what must be sent to it cannot be served.
+func TestTinyMaximumPacketSize(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		_, ack := w.connect(mqtt.V50, "tiny", func(c *mqtt.Connect) {
+			c.Properties = mqtt.Properties{mqtt.Num(mqtt.MaximumPacketSize, 6)}
+		})
+		equal(t, "reason", ack.ReasonCode, mqtt.PacketTooLarge)
+	})
+}
+
+func TestResponseTopicWithWildcard(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		pub := w.client(mqtt.V50, "pub")
+		pub.send(publish(mqtt.QoS0, 0, "t", "", mqtt.Str(mqtt.ResponseTopic, "ok")))
+		pub.send(publish(mqtt.QoS0, 0, "t", "", mqtt.Str(mqtt.ResponseTopic, "a/#")))
+		pub.gone(mqtt.ProtocolError)
+	})
+}

@@ -115,8 +115,13 @@ func (c *conn) handle(t *turn, pkt mqtt.Packet, malformed error) error {
 	return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.1.0-2", Text: "a second " + pkt.Type().String()}
 }
 
-// answer queues a packet among the acknowledgements of this turn.
+// answer queues a packet among the acknowledgements of this turn. One that the
+// client says it cannot take may not be sent [MQTT-3.1.2-24], nor left out.
 func (c *conn) answer(t *turn, p mqtt.Packet) (err error) {
+	if uint64(p.Size(c.version)) > uint64(c.maxPacket) {
+		return &mqtt.Error{Code: mqtt.PacketTooLarge, Statement: "MQTT-3.1.2-24",
+			Text: "the " + p.Type().String() + " is larger than the client's Maximum Packet Size"}
+	}
 	t.acks, err = p.Append(t.acks, c.version)
 	return err
 }
@@ -131,7 +136,7 @@ func (c *conn) ack(t *turn, typ mqtt.Type, id mqtt.PacketID, code mqtt.ReasonCod
 // and never reads is closed: answers cannot be dropped.
 func (c *conn) flushAcks(t *turn) {
 	if len(t.acks) > 0 {
-		c.mustAppend(t, t.acks, nil)
+		c.reply(t, t.acks)
 		t.acks = t.acks[:0]
 	}
 }
@@ -144,9 +149,10 @@ func (c *conn) append(t *turn, head, body []byte) bool {
 	return c.tc.AppendShared(t.batch, head, body)
 }
 
-// mustAppend is append for what cannot be left out.
-func (c *conn) mustAppend(t *turn, head, body []byte) {
-	if !c.append(t, head, body) {
+// reply appends what cannot be left out. It has room of its own above that of
+// messages, so only a client that asks and never reads is closed for it.
+func (c *conn) reply(t *turn, p []byte) {
+	if !c.tc.AppendReply(t.batch, p) {
 		c.tc.Close(errSlow)
 	}
 }
@@ -180,11 +186,9 @@ func (c *conn) goodbye(t *turn, code mqtt.ReasonCode, why string) {
 	if why != "" && !c.noProblems {
 		d.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, why)}
 	}
-	if uint64(d.Size(c.version)) > uint64(c.maxPacket) {
+	if c.answer(t, d) != nil {
 		d.Properties = nil
-	}
-	if uint64(d.Size(c.version)) <= uint64(c.maxPacket) {
-		_ = c.answer(t, d) // a code and a short text always encode
+		_ = c.answer(t, d)
 	}
 }
 

@@ -42,6 +42,11 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	}
 	connack.Properties = c.b.announce(connack.Properties, p)
 	c.setKeepAlive(p)
+	if uint64(connack.Size(c.version)) > uint64(c.maxPacket) {
+		err = refuse(mqtt.PacketTooLarge, "MQTT-3.1.2-24", "the CONNACK is larger than the Maximum Packet Size")
+		c.refuse(t, p, err)
+		return err
+	}
 	if err := c.b.attach(t, c, p, connack); err != nil {
 		c.b.count.refused.Add(1)
 		c.refuse(t, p, err)
@@ -110,10 +115,10 @@ func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
 	if !c.noProblems && p.Version == mqtt.V50 {
 		connack.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, fault.Text)}
 	}
-	if uint64(connack.Size(c.version)) > uint64(c.maxPacket) {
+	if c.answer(t, connack) != nil {
 		connack.Properties = nil
+		_ = c.answer(t, connack)
 	}
-	_ = c.answer(t, connack)
 }
 
 // announce adds the limits of CONNACK, section 3.2.2.3: only what differs from
@@ -222,6 +227,7 @@ func (b *Broker) claim(p *mqtt.Connect) (s, old *session, err error) {
 	b.serial++
 	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID}
 	fresh.timer.owner = fresh
+	fresh.sender.UsePool(&b.pool)
 	b.sessions[p.ClientID] = fresh
 	return fresh, s, nil
 }
@@ -270,7 +276,7 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 		ours = 65_535 // it was never told less
 	}
 	s.receiver.Reset(ours)
-	_ = c.answer(t, connack) // texts of ours and an identifier that was decoded
+	_ = c.answer(t, connack) // its size was checked, and its texts were decoded
 	c.flushAcks(t)
 	c.s = s
 	s.conn = c

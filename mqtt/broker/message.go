@@ -50,6 +50,7 @@ type publication struct {
 	from    *session // for No Local
 	msg     *message // made when somebody must keep it
 	frames  [12]frame
+	plain   [6]*delivery // for sessions without identifiers, by QoS and RETAIN
 }
 
 // frame is the encoding that all subscribers with equal version, QoS and RETAIN
@@ -66,10 +67,27 @@ const shareFrom = 4 << 10
 // begin makes p ready for another message.
 func (p *publication) begin(topic string, payload []byte, props mqtt.Properties, qos mqtt.QoS, retain bool, from *session) {
 	p.topic, p.payload, p.props, p.qos, p.retain, p.from = topic, payload, props, qos, retain, from
-	p.msg = nil
+	p.msg, p.plain = nil, [6]*delivery{}
 	for i := range p.frames {
 		p.frames[i].ok = false
 	}
+}
+
+// delivery returns the message in the form of a route, which most routes share.
+func (p *publication) delivery(t *turn, r *route, qos mqtt.QoS, retain bool) *delivery {
+	k := int(qos) << 1
+	if retain {
+		k |= 1
+	}
+	alone := len(r.ids) > 0 || r.group != nil
+	if d := p.plain[k]; d != nil && !alone {
+		return d
+	}
+	d := &delivery{m: p.own(t.now), ids: r.ids, group: r.group, qos: qos, retain: retain}
+	if !alone {
+		p.plain[k] = d
+	}
+	return d
 }
 
 // own returns the message in memory of its own.

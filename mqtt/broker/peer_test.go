@@ -40,6 +40,7 @@ type peer struct {
 	nc net.Conn
 	v  mqtt.Version
 
+	turn   chan struct{} // who takes the token stops the peer from reading
 	mu     sync.Mutex
 	got    []mqtt.Packet
 	closed atomic.Bool
@@ -51,7 +52,8 @@ func (w *world) dial(v mqtt.Version) *peer {
 	near, far := net.Pipe()
 	tc := transport.New(far, transport.Options{OutLimit: w.b.opt.OutLimit, Linger: -1})
 	tc.Start(w.b.Accept(tc))
-	p := &peer{t: w.t, nc: near, v: v}
+	p := &peer{t: w.t, nc: near, v: v, turn: make(chan struct{}, 1)}
+	p.turn <- struct{}{}
 	w.t.Cleanup(func() { near.Close() })
 	go p.read()
 	return p
@@ -62,6 +64,8 @@ func (p *peer) read() {
 	var buf []byte
 	chunk := make([]byte, 4096)
 	for {
+		<-p.turn
+		p.turn <- struct{}{}
 		n, err := p.nc.Read(chunk)
 		buf = append(buf, chunk[:n]...)
 		for {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"strings"
 
 	"mqt/mqtt"
@@ -17,8 +18,11 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	if p.QoS > *c.b.opt.MaximumQoS {
 		return &mqtt.Error{Code: mqtt.QoSNotSupported, Statement: "MQTT-3.2.2-11", Text: "QoS above the Maximum QoS"}
 	}
-	if err := c.b.checkRetain(p); err != nil {
-		return err
+	if p.Retain && c.b.opt.NoRetain {
+		return &mqtt.Error{Code: mqtt.RetainNotSupported, Statement: "MQTT-3.2.2-14", Text: "retained messages are off"}
+	}
+	if response, ok := p.Properties.Bytes(mqtt.ResponseTopic); ok && bytes.ContainsAny(response, "+#") {
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
 	}
 	if p.QoS == mqtt.QoS2 {
 		duplicate, err := c.receive(p.PacketID)
@@ -59,11 +63,6 @@ func (c *conn) topicName(p *mqtt.Publish) (string, error) {
 	name := string(p.Topic)
 	if err := topic.ValidateName(name); err != nil {
 		return "", invalidName(err) // [MQTT-3.3.2-2]
-	}
-	if response, ok := p.Properties.Text(mqtt.ResponseTopic); ok {
-		if err := topic.ValidateName(response); err != nil {
-			return "", &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
-		}
 	}
 	c.lastTopic = name
 	return name, nil

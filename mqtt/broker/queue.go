@@ -4,7 +4,8 @@ import (
 	"mqt/mqtt"
 )
 
-// delivery is a message on its way to one session.
+// delivery is a message on its way to sessions, in one form. It is immutable:
+// all subscribers of equal QoS and flags hold the same one.
 type delivery struct {
 	m      *message
 	ids    []uint32 // Subscription Identifiers
@@ -20,7 +21,7 @@ func (d *delivery) size() int { return len(d.m.topic) + len(d.m.payload) + 64 }
 // come back, in order. It is a ring that exists only while it holds something.
 // Guarded by session.mu.
 type queue struct {
-	ring  []delivery
+	ring  []*delivery
 	head  int
 	n     int
 	bytes int
@@ -28,7 +29,7 @@ type queue struct {
 
 func (q *queue) empty() bool { return q.n == 0 }
 
-func (q *queue) push(d delivery) {
+func (q *queue) push(d *delivery) {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
@@ -38,18 +39,18 @@ func (q *queue) push(d delivery) {
 }
 
 func (q *queue) grow() {
-	ring := make([]delivery, max(8, 2*len(q.ring)))
+	ring := make([]*delivery, max(8, 2*len(q.ring)))
 	for i := range q.n {
 		ring[i] = q.ring[(q.head+i)%len(q.ring)]
 	}
 	q.ring, q.head = ring, 0
 }
 
-func (q *queue) front() *delivery { return &q.ring[q.head] }
+func (q *queue) front() *delivery { return q.ring[q.head] }
 
-func (q *queue) pop() delivery {
+func (q *queue) pop() *delivery {
 	d := q.ring[q.head]
-	q.ring[q.head] = delivery{}
+	q.ring[q.head] = nil
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--
 	q.bytes -= d.size()

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"mqt/mqtt"
 	"mqt/mqtt/topic"
 )
 
@@ -90,23 +89,13 @@ func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
 		if m.expired(t.now) {
 			return true
 		}
-		d := delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}
+		d := &delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.conn != c {
 			return false
 		}
-		if !s.queue.empty() || !s.start(t, c, &d, nil) {
-			s.enqueue(&d)
-		}
+		s.offer(t, c, d, nil)
 		return true
 	})
-}
-
-// checkRetain refuses a retained message where there are none.
-func (b *Broker) checkRetain(p *mqtt.Publish) error {
-	if p.Retain && b.opt.NoRetain {
-		return &mqtt.Error{Code: mqtt.RetainNotSupported, Statement: "MQTT-3.2.2-14", Text: "retained messages are off"}
-	}
-	return nil
 }

@@ -19,15 +19,17 @@ type session struct {
 
 	// online is conn for those who hold no lock: QoS 0 goes straight to it.
 	online atomic.Pointer[conn]
-	// waiting is the queue's length for those who hold no lock.
-	waiting atomic.Int32
+	// waiting and waiting0 are the lengths of the queues, for those who hold no
+	// lock.
+	waiting, waiting0 atomic.Int32
 
 	mu       sync.Mutex
 	conn     *conn // nil: away
 	ended    bool
-	sender   flow.Sender[delivery]
+	sender   flow.Sender[*delivery]
 	receiver flow.Receiver
-	queue    queue
+	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
+	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
 	subs     map[string]*subscription
 	expiry   uint32        // Session Expiry Interval in seconds
 	will     *will         // of the connection, or waiting for its delay
@@ -58,21 +60,37 @@ func (s *session) readiness() int {
 func (s *session) deliver(t *turn, p *publication, r *route) {
 	qos := min(p.qos, r.qos) // [MQTT-3.8.4-8]
 	retain := p.retain && r.rap
-	if qos == mqtt.QoS0 && s.waiting.Load() == 0 {
+	if qos == mqtt.QoS0 && s.waiting0.Load() == 0 {
 		if c := s.online.Load(); c != nil {
 			c.sendQoS0(t, p, retain, r.ids)
 		}
 		return
 	}
-	d := delivery{m: p.own(t.now), ids: r.ids, group: r.group, qos: qos, retain: retain}
+	d := p.delivery(t, r, qos, retain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn
-	switch {
-	case s.ended || c == nil && qos == mqtt.QoS0:
-	case c == nil || !s.queue.empty() || !s.start(t, c, &d, p):
-		s.enqueue(&d)
+	if s.ended || c == nil && qos == mqtt.QoS0 {
+		return
 	}
+	s.offer(t, c, d, p)
+}
+
+// offer sends d now if nothing waits before it and there is room, or lets it
+// wait. QoS 0 is not held up by the flow control of the others [MQTT-4.9.0-3].
+// s.mu is held.
+func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
+	q := s.queueOf(d)
+	if c == nil || !q.empty() || !s.start(t, c, d, p) {
+		s.enqueue(d)
+	}
+}
+
+func (s *session) queueOf(d *delivery) *queue {
+	if d.qos == mqtt.QoS0 {
+		return &s.queue0
+	}
+	return &s.queue
 }
 
 // sendQoS0 sends without a session's lock: only the out-buffer orders it.
@@ -112,7 +130,7 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 		s.b.count.droppedTooLarge.Add(1)
 		return true
 	}
-	id, ok := s.sender.Publish(d.qos, *d)
+	id, ok := s.sender.Publish(d.qos, d)
 	if !ok {
 		return false
 	}
@@ -141,14 +159,14 @@ func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
 // enqueue lets d wait, or drops it when the queue is full. s.mu is held.
 func (s *session) enqueue(d *delivery) {
 	o := &s.b.opt
-	if s.queue.n >= o.MaxQueue || s.queue.bytes+d.size() > o.MaxQueueBytes {
+	if s.queue.n+s.queue0.n >= o.MaxQueue || s.queue.bytes+s.queue0.bytes+d.size() > o.MaxQueueBytes {
 		if s.b.count.droppedQueue.Add(1) == 1 {
 			s.b.opt.Log.Warn("queue full, dropping messages", "client", s.clientID, "length", s.queue.n)
 		}
 		return
 	}
-	s.queue.push(*d)
-	s.waiting.Store(int32(s.queue.n))
+	s.queueOf(d).push(d)
+	s.noteWaiting()
 }
 
 // pump sends what the new connection owes again, then what waits, as far as
@@ -158,36 +176,48 @@ func (s *session) pump(t *turn) {
 	if c == nil {
 		return
 	}
-	for {
+	for s.sender.Pending() && c.tc.Room() {
 		id, e, ok := s.sender.Resend()
 		if !ok {
 			break
 		}
 		s.resend(t, c, id, &e)
 	}
-	for !s.queue.empty() && !s.sender.Pending() {
-		d := s.queue.front()
+	s.drain(t, c, &s.queue0)
+	if !s.sender.Pending() {
+		s.drain(t, c, &s.queue)
+	}
+	s.noteWaiting()
+}
+
+// drain starts what waits in q until there is no room.
+func (s *session) drain(t *turn, c *conn, q *queue) {
+	for !q.empty() {
+		d := q.front()
 		switch {
 		case d.m.expired(t.now):
 			s.b.count.droppedExpired.Add(1)
 		case !s.start(t, c, d, nil):
 			return
 		}
-		s.queue.pop()
-		s.waiting.Store(int32(s.queue.n))
+		q.pop()
 	}
 }
 
-// resend repeats an in-flight packet on a new connection [MQTT-4.4.0-1]. The
-// out-buffer is new as well: what it refuses ends the connection, and is sent
-// on the next.
-func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[delivery]) {
+func (s *session) noteWaiting() {
+	s.waiting.Store(int32(s.queue.n))
+	s.waiting0.Store(int32(s.queue0.n))
+}
+
+// resend repeats an in-flight packet on a new connection [MQTT-4.4.0-1], which
+// has room for it.
+func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*delivery]) {
 	if e.State == flow.PubrelSent {
 		t.scratch = mqtt.AppendAck(t.scratch[:0], mqtt.TypePubrel, id, mqtt.Success, c.version)
-		c.mustAppend(t, t.scratch, nil)
+		c.reply(t, t.scratch)
 		return
 	}
-	d := &e.Value
+	d := e.Value
 	head, body := t.encodeDelivery(d, c.version)
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
 		s.b.count.droppedTooLarge.Add(1)
@@ -196,7 +226,7 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[deliv
 	}
 	head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]
 	binary.BigEndian.PutUint16(head[mqtt.PacketIDAt(head):], uint16(id))
-	c.mustAppend(t, head, body)
+	c.append(t, head, body)
 	t.tally.sent++
 }
 
@@ -213,9 +243,9 @@ func (s *session) end(t *turn) {
 	s.ended = true
 	subs, w := s.subs, s.will
 	left := s.unfinished()
-	s.subs, s.will, s.queue = nil, nil, queue{}
-	s.sender, s.receiver = flow.Sender[delivery]{}, flow.Receiver{}
-	s.waiting.Store(0)
+	s.subs, s.will, s.queue, s.queue0 = nil, nil, queue{}, queue{}
+	s.sender, s.receiver = flow.Sender[*delivery]{}, flow.Receiver{}
+	s.noteWaiting()
 	s.mu.Unlock()
 
 	s.b.timers.set(&s.timer, 0)
@@ -233,8 +263,8 @@ func (s *session) end(t *turn) {
 // unfinished lists the shared messages that another member may have: QoS 1 not
 // acknowledged, and those never sent. QoS 2 under way may not be given to
 // another [MQTT-4.8.2-5].
-func (s *session) unfinished() []delivery {
-	var left []delivery
+func (s *session) unfinished() []*delivery {
+	var left []*delivery
 	for _, e := range s.sender.All() {
 		if e.State == flow.PublishQoS1 && e.Value.group != nil {
 			left = append(left, e.Value)

@@ -102,7 +102,7 @@ func (g *group) choose() (route, bool) {
 
 // handOver gives a message that a member's ended Session left unacknowledged to
 // another member, section 4.8.2.
-func (g *group) handOver(t *turn, d delivery) {
+func (g *group) handOver(t *turn, d *delivery) {
 	r, ok := g.choose()
 	if !ok {
 		return

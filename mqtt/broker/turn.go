@@ -73,6 +73,7 @@ func (t *turn) end() {
 // release drops what a publication refers to, and buffers too large to keep.
 func (p *publication) release() {
 	p.topic, p.payload, p.props, p.from, p.msg = "", nil, nil, nil, nil
+	p.plain = [6]*delivery{}
 	for i := range p.frames {
 		p.frames[i].ok = false
 		if cap(p.frames[i].head) > keepScratch {

@@ -66,6 +66,15 @@ func TestEncodeErrors(t *testing.T) {
 	}
 }
 
+// TestLargestPacket: the Remaining Length may be 268,435,455, and the head of such a packet is all that is written.
+func TestLargestPacket(t *testing.T) {
+	p := &mqtt.Publish{Topic: []byte("t"), Payload: make([]byte, 268435455-3)}
+	head, err := p.AppendHead(nil, mqtt.V311)
+	if want := unhex("30 ff ff ff 7f 00 01 74"); err != nil || !bytes.Equal(head, want) || p.Size(mqtt.V311) != 5+268435455 {
+		t.Errorf("head % x, size %d, error %v", head, p.Size(mqtt.V311), err)
+	}
+}
+
 // TestOlderVersions writes packets that hold more than the version knows: the rest is left out.
 func TestOlderVersions(t *testing.T) {
 	why := mqtt.Properties{mqtt.Str(mqtt.ReasonString, "why")}

@@ -429,6 +429,9 @@ func TestPropertiesClone(t *testing.T) {
 	if got, want := renderProperties(c), `{topic-alias=1 content-type="text" correlation-data="" user-property="k":""}`; got != want {
 		t.Errorf("the copy changed with the original: %s", got)
 	}
+	if c[0].Value != nil || c[0].Key != nil {
+		t.Errorf("a number has a value: %v", c[0])
+	}
 	// An append to one value must not reach the next.
 	_ = append(c[1].Value, "overwritten"...)
 	if string(c[3].Key) != "k" {

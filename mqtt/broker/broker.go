@@ -27,7 +27,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
-	conns    map[*conn]struct{}
+	conns    connList
 	serial   uint64
 	closed   bool
 	empty    chan struct{} // closed when the last connection has gone after closing
@@ -43,7 +43,6 @@ func New(o Options) (*Broker, error) {
 		timers:   newTimers(),
 		done:     make(chan struct{}),
 		sessions: make(map[string]*session),
-		conns:    make(map[*conn]struct{}),
 		empty:    make(chan struct{}),
 	}
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
@@ -67,9 +66,9 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	c := &conn{b: b, tc: tc, accepted: b.timers.now()}
 	c.timer.owner = c
 	b.mu.Lock()
-	b.conns[c] = struct{}{}
+	b.conns.add(c)
 	closed := b.closed
-	n := len(b.conns)
+	n := b.conns.n
 	b.mu.Unlock()
 	b.count.connections.Add(1)
 	b.timers.set(&c.timer, c.accepted+b.opt.ConnectTimeout)
@@ -85,13 +84,13 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 func (b *Broker) overConnections() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.conns) > b.opt.MaxConnections
+	return b.conns.n > b.opt.MaxConnections
 }
 
 func (b *Broker) forgetConn(c *conn) {
 	b.mu.Lock()
-	delete(b.conns, c)
-	last := b.closed && len(b.conns) == 0
+	b.conns.remove(c)
+	last := b.closed && b.conns.n == 0
 	b.mu.Unlock()
 	b.count.connections.Add(-1)
 	if last {
@@ -122,10 +121,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	b.closed = true
-	conns := make([]*conn, 0, len(b.conns))
-	for c := range b.conns {
-		conns = append(conns, c)
-	}
+	conns := b.conns.all()
 	b.mu.Unlock()
 	defer close(b.done)
 

@@ -28,8 +28,9 @@ const maxConnectSize = 512 << 10
 // conn is one Network Connection. Its fields belong to the goroutine that feeds
 // it, but for those that CONNECT sets once, before the session knows it.
 type conn struct {
-	b  *Broker
-	tc *transport.Conn
+	b          *Broker
+	tc         *transport.Conn
+	prev, next *conn // Broker.conns
 
 	version    mqtt.Version // 0 until CONNECT
 	maxPacket  uint32       // the client's Maximum Packet Size
@@ -268,4 +269,41 @@ func invalidName(err error) *mqtt.Error {
 	e := &topic.Error{Code: topic.CodeNameInvalid, Statement: "4.7", Text: err.Error()}
 	errors.As(err, &e)
 	return &mqtt.Error{Code: mqtt.ReasonCode(e.Code), Statement: e.Statement, Text: e.Text}
+}
+
+// connList is all connections. They are linked through themselves: a map of
+// them would cost more than the rest of an idle one. Guarded by Broker.mu.
+type connList struct {
+	first *conn
+	n     int
+}
+
+func (l *connList) add(c *conn) {
+	c.next = l.first
+	if l.first != nil {
+		l.first.prev = c
+	}
+	l.first = c
+	l.n++
+}
+
+func (l *connList) remove(c *conn) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	l.n--
+}
+
+func (l *connList) all() []*conn {
+	out := make([]*conn, 0, l.n)
+	for c := l.first; c != nil; c = c.next {
+		out = append(out, c)
+	}
+	return out
 }

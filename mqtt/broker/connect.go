@@ -264,10 +264,8 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 		w = nil // resumed before its delay was over [MQTT-3.1.3-9]
 	}
 	b := s.b
-	connack.SessionPresent = s.subs != nil && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
-	if s.subs == nil {
-		s.subs = make(map[string]*subscription)
-	}
+	connack.SessionPresent = s.kept && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+	s.kept = true
 	s.expiry, s.will, s.willAt, s.endAt = b.sessionExpiry(p), newWill(p), 0, 0
 	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
 	s.sender.Reset(min(peer, b.opt.MaxInflight))

@@ -30,7 +30,8 @@ type session struct {
 	receiver flow.Receiver
 	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
 	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
-	subs     map[string]*subscription
+	subs     subscriptions
+	kept     bool          // it has been connected before
 	expiry   uint32        // Session Expiry Interval in seconds
 	will     *will         // of the connection, or waiting for its delay
 	willAt   time.Duration // when it is due, 0: not
@@ -241,9 +242,9 @@ func (s *session) end(t *turn) {
 		return
 	}
 	s.ended = true
-	subs, w := s.subs, s.will
+	subs, w := s.subs.all(), s.will
 	left := s.unfinished()
-	s.subs, s.will, s.queue, s.queue0 = nil, nil, queue{}, queue{}
+	s.subs, s.will, s.queue, s.queue0 = subscriptions{}, nil, queue{}, queue{}
 	s.sender, s.receiver = flow.Sender[*delivery]{}, flow.Receiver{}
 	s.noteWaiting()
 	s.mu.Unlock()

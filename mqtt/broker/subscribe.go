@@ -79,11 +79,11 @@ func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh b
 	if s.conn != c {
 		return 0, false, errTakenOver
 	}
-	_, known := s.subs[sub.filter]
-	if !known && len(s.subs) >= c.b.opt.MaxSubscriptions {
+	_, known := s.subs.get(sub.filter)
+	if !known && s.subs.len() >= c.b.opt.MaxSubscriptions {
 		return mqtt.QuotaExceeded, false, nil
 	}
-	s.subs[sub.filter] = sub
+	s.subs.set(sub)
 	if shared {
 		c.b.shared.join(group, inner, sub)
 	} else {

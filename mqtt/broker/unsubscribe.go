@@ -16,10 +16,10 @@ func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
 		return errTakenOver
 	}
 	for i, filter := range p.Filters {
-		sub, ok := s.subs[filter] // compared byte by byte [MQTT-3.10.4-1]
+		sub, ok := s.subs.get(filter) // compared byte by byte [MQTT-3.10.4-1]
 		switch {
 		case ok:
-			delete(s.subs, filter)
+			s.subs.delete(filter)
 			c.b.unroute(sub) // no new messages from here [MQTT-3.10.4-2]
 		case topic.ValidateFilter(filter) != nil:
 			unsuback.ReasonCodes[i] = mqtt.TopicFilterInvalid

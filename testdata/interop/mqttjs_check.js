@@ -88,9 +88,17 @@ async function order(v) {
   for (const qos of [0, 1, 2]) {
     await a.subscribe(`js/order/${qos}`, { qos });
     const sent = Array.from({ length: 2000 }, (_, i) => String(i));
-    const acks = sent.map((s) => b.publish(`js/order/${qos}`, s, { qos }));
+    const acks = [];
+    const all = (async () => {
+      for (const [i, s] of sent.entries()) {
+        // MQTT.js does not keep to the server's Receive Maximum by itself; mosquitto's is 20, in 3.1.1 unsaid.
+        if (i >= 20) await acks[i - 20];
+        acks.push(b.publish(`js/order/${qos}`, s, { qos }));
+      }
+      await Promise.all(acks);
+    })();
     for (const s of sent) assert.equal((await a.next()).payload.toString(), s, `order at QoS ${qos}`);
-    await Promise.all(acks);
+    await all;
     await a.nothing(`duplicates at QoS ${qos}`);
   }
   await a.close();

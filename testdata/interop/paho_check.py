@@ -42,7 +42,6 @@ class Client:
                              transport="websockets" if URL.scheme == "ws" else "tcp", **options)
         if URL.scheme == "ws":
             self.c.ws_set_options(path=URL.path or "/mqtt")
-        self.c.max_inflight_messages_set(100)
         self.messages, self.acks, self.connacks, self.losses = (queue.Queue() for _ in range(4))
         self.c.on_message = lambda c, u, m: self.messages.put(m)
         self.c.on_connect = lambda c, u, flags, rc, *p: self.connacks.put((flags["session present"], rc, *p))

@@ -47,6 +47,7 @@ func commands(s *Stdio) []*cli.Command {
 	return []*cli.Command{
 		pubCommand(s),
 		subCommand(s),
+		benchCommand(s),
 		brokerCommand(s),
 		completionCommand(s),
 	}

@@ -1,0 +1,165 @@
+package bench
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/client"
+)
+
+// publisher is one client that publishes. Its shard sends for it; the goroutine
+// that reads for the client ends its flights.
+type publisher struct {
+	r     *runner
+	id    int
+	c     *client.Client // nil: not connected
+	shard *shard
+	rec   *recorder
+	topic string
+	qos   mqtt.QoS
+
+	// Owned by the shard while a load runs.
+	turns, due uint64 // messages of this load that were sent, and that should have been
+	dead       bool   // the connection is gone
+	warm       uint64 // seq of warm-up messages
+
+	seq     atomic.Uint64 // of measured messages: how many were sent
+	blocked atomic.Bool   // waits for room; whoever resets it puts it into the shard's list
+
+	mu       sync.Mutex
+	flights  []*flight
+	free     []uint32 // indices of flights
+	underWay int      // of QoS 1 and 2
+	unsure   marks    // measured messages that nobody promised to deliver
+	denied   int64    // those of them that were refused
+	done     client.Done
+}
+
+// flight is one message under way. It is not changed until its end.
+type flight struct {
+	m        mqtt.Message
+	kind     kind
+	seq      uint64
+	intended time.Duration
+}
+
+func (r *runner) newPublisher(i int) *publisher {
+	p := &publisher{r: r, id: i, topic: r.s.topic(i), qos: r.s.publishQoS(i), rec: r.recorderOf(i)}
+	p.done = p.ended
+	return p
+}
+
+func (p *publisher) name() string { return p.r.clientID('p', p.id) }
+
+// flight returns one to send with. At QoS 0 the only one is never under way.
+func (p *publisher) flight() (uint32, *flight) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.qos == mqtt.QoS0 && len(p.flights) > 0 {
+		return 0, p.flights[0]
+	}
+	if n := len(p.free); n > 0 {
+		i := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.underWay++
+		return i, p.flights[i]
+	}
+	f := &flight{m: mqtt.Message{Topic: p.topic, QoS: p.qos, Payload: p.r.payload()}}
+	p.flights = append(p.flights, f)
+	if p.qos > mqtt.QoS0 {
+		p.underWay++
+	}
+	return uint32(len(p.flights) - 1), f //nolint:gosec // at most 65,535 are under way
+}
+
+// land takes a flight back.
+func (p *publisher) land(i uint32) {
+	if p.qos > mqtt.QoS0 {
+		p.mu.Lock()
+		p.free = append(p.free, i)
+		p.underWay--
+		p.mu.Unlock()
+	}
+}
+
+// publish sends one message, which leaves when b is flushed.
+func (p *publisher) publish(b *client.Batch, k kind, intended, now time.Duration) error {
+	i, f := p.flight()
+	f.kind, f.intended = k, intended
+	switch k {
+	case measured:
+		// Counted first: the message may arrive before Publish returns.
+		f.seq = p.seq.Add(1) - 1
+	case warmUp:
+		f.seq = p.warm
+		p.warm++
+	}
+	if !p.r.s.NoTracking {
+		s := stamp{kind: k, run: p.r.run, publisher: uint32(p.id), seq: f.seq, intended: intended, wait: now - intended} //nolint:gosec // up to MaxClients
+		s.put(f.m.Payload)
+	}
+	done := p.done
+	if p.qos == mqtt.QoS0 {
+		done = nil
+	}
+	err := b.Publish(p.c, &f.m, uint64(i), done)
+	if err == nil {
+		return nil
+	}
+	if k == measured {
+		p.seq.Add(^uint64(0))
+	}
+	p.land(i)
+	return err
+}
+
+// ended is told the end of a flight.
+func (p *publisher) ended(token uint64, code mqtt.ReasonCode, err error) {
+	now := p.r.now()
+	p.mu.Lock()
+	f := p.flights[token]
+	k, intended := f.kind, f.intended
+	refused := code.Failed()
+	if k == measured && (err != nil || refused) {
+		p.unsure.add(f.seq)
+		if refused {
+			p.denied++
+		}
+	}
+	p.free = append(p.free, uint32(token)) //nolint:gosec // it was one
+	p.underWay--
+	room := !p.r.s.Max || p.underWay <= p.r.s.InFlight/2
+	p.mu.Unlock()
+
+	p.rec.mu.Lock()
+	t := p.rec.cur
+	if k != probe {
+		t.answered++
+	}
+	t.arrived++
+	if k == p.rec.kind && err == nil && !refused {
+		t.acked++
+		t.ackedBytes += int64(p.r.s.Size)
+		m := pubAck
+		if p.qos == mqtt.QoS2 {
+			m = pubComp
+		}
+		t.record(m, now-intended)
+	}
+	p.rec.mu.Unlock()
+
+	if refused && k == measured {
+		p.r.refused.add(err)
+	}
+	if room && p.blocked.CompareAndSwap(true, false) {
+		p.shard.wakeFor(p)
+	}
+}
+
+// gone reports whether nothing more can be sent after err.
+func gone(err error) bool {
+	return errors.Is(err, client.ErrClosed) || errors.Is(err, client.ErrConnectionLost) || errors.Is(err, client.ErrNotConnected)
+}

@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The limits of the generator's check.
+const (
+	// A lag below lagFloor is what timers cost; it is in the latencies anyhow. In
+	// one process with the Server, what holds up one holds up the other as well.
+	lagFloor          = 10 * time.Millisecond
+	lagFloorInProcess = 100 * time.Millisecond
+	lagFault          = 0.5 // of the end-to-end 99th percentile
+	lagWarning        = 0.1
+	cpuFault          = 0.9 // of the cores
+	cpuWarning        = 0.75
+	missFault         = 0.02 // of the messages, not even tried in time
+	// minSamples is what a 90th percentile needs: ten beyond it.
+	minSamples = 100
+)
+
+// judge fills in the generator's check, the thresholds and the verdict. missed
+// of due messages the generator did not get to.
+func (rep *Report) judge(missed, due int64) {
+	rep.checkGenerator(missed, due)
+	rep.Thresholds = []Threshold{
+		none("connect.failed == 0", int64(rep.Connections.Failed)),
+		none("connections.lost == 0", int64(rep.Connections.Lost)),
+		none("refused == 0", sum(rep.Refused)),
+	}
+	verdicts := []struct {
+		v       Verdict
+		reasons []string
+	}{
+		{ContractBroken, rep.brokenContract()},
+		{Invalid, rep.Generator.Faults},
+		{ThresholdFailed, rep.failedThresholds()},
+		{Inconclusive, rep.tooFew()},
+	}
+	rep.Verdict = Pass
+	for _, v := range slices.Backward(verdicts) {
+		if len(v.reasons) > 0 {
+			rep.Verdict = v.v
+			rep.Reasons = append(slices.Clone(v.reasons), rep.Reasons...)
+		}
+	}
+}
+
+func sum(causes []Cause) (n int64) {
+	for _, c := range causes {
+		n += c.N
+	}
+	return n
+}
+
+func none(rule string, n int64) Threshold {
+	return Threshold{Rule: rule, Value: fmt.Sprint(n), OK: n == 0}
+}
+
+func (rep *Report) failedThresholds() []string {
+	var reasons []string
+	for _, t := range rep.Thresholds {
+		if !t.OK {
+			reasons = append(reasons, fmt.Sprintf("%s does not hold: %s", t.Rule, t.Value))
+		}
+	}
+	return reasons
+}
+
+func (rep *Report) brokenContract() []string {
+	c := &rep.Contract
+	if !c.Checked || c.Held {
+		return nil
+	}
+	var reasons []string
+	add := func(n int64, format string, a ...any) {
+		if n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d "+format, append([]any{n}, a...)...))
+		}
+	}
+	for _, q := range c.QoS {
+		if q.QoS > 0 {
+			add(q.Lost, "messages of QoS %d lost", q.QoS)
+		}
+		if q.QoS != 1 {
+			add(q.Duplicates, "messages of QoS %d delivered more than once", q.QoS)
+		}
+		add(q.OutOfOrder, "messages of QoS %d out of order", q.QoS)
+	}
+	add(c.Corrupt, "messages changed on their way")
+	add(c.Unexpected, "messages delivered to the wrong subscriber, or never sent")
+	return reasons
+}
+
+// tooFew says what there are too few samples of.
+func (rep *Report) tooFew() []string {
+	n, what := rep.Sent.N, "messages sent"
+	if rep.Load.Tracked {
+		n, what = 0, "end-to-end latencies"
+		if d := rep.Latency.E2E; d != nil {
+			n = d.N
+		}
+	}
+	if n >= minSamples {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d %s are too few to conclude from, at least %d are needed", n, what, minSamples)}
+}
+
+// checkGenerator decides whether the numbers say something about the Server, or
+// about this process.
+func (rep *Report) checkGenerator(missed, due int64) {
+	g := &rep.Generator
+	fault := func(format string, a ...any) { g.Faults = append(g.Faults, fmt.Sprintf(format, a...)) }
+	warn := func(format string, a ...any) { g.Warnings = append(g.Warnings, fmt.Sprintf(format, a...)) }
+	if d := rep.Latency.E2E; d != nil && d.P99 > 0 && g.LagP99 > 0 {
+		share, floor := float64(g.LagP99)/float64(d.P99), lagFloor
+		if rep.Target.InProcess {
+			floor = lagFloorInProcess
+		}
+		switch {
+		case share > lagFault && g.LagP99 > floor:
+			fault("the generator was late by %v at the 99th percentile, %.0f %% of what was measured: lower the rate, or keep other work off this machine",
+				g.LagP99.Round(10*time.Microsecond), 100*share)
+		case share > lagWarning:
+			warn("the generator was late by %v at the 99th percentile, %.0f %% of what was measured",
+				g.LagP99.Round(10*time.Microsecond), 100*share)
+		}
+	}
+	if due > 0 && float64(missed) > missFault*float64(due) {
+		fault("the generator did not get to %d of %d messages in time: lower the rate", missed, due)
+	}
+	full := "this process used %.0f %% of the cores"
+	switch {
+	case g.CPUShare > cpuFault && !rep.Target.InProcess:
+		fault(full+": lower the rate, or use more machines", 100*g.CPUShare)
+	case g.CPUShare > cpuWarning && rep.Target.InProcess:
+		warn(full+", and the server was part of it", 100*g.CPUShare)
+	case g.CPUShare > cpuWarning:
+		warn(full, 100*g.CPUShare)
+	}
+	g.Valid = len(g.Faults) == 0
+}

@@ -94,7 +94,6 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(h.name, func(b *testing.B) {
 			r := reader(h.p, h.v)
 			b.ReportAllocs()
-			b.SetBytes(int64(len(wire)))
 			for b.Loop() {
 				if _, _, err := r.Read(wire); err != nil {
 					b.Fatal(err)
@@ -109,7 +108,6 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(h.name, func(b *testing.B) {
 			buf := make([]byte, 0, h.p.Size(h.v))
 			b.ReportAllocs()
-			b.SetBytes(int64(h.p.Size(h.v)))
 			for b.Loop() {
 				if _, err := h.p.Append(buf, h.v); err != nil {
 					b.Fatal(err)

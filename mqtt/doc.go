@@ -13,15 +13,19 @@
 //	message.go     Message, Will, Subscription, QoS, PacketID
 //	wire.go        chapter 1.5: integers, strings, binary data
 //	errors.go      Error: what is wrong, the code for the peer, the statement
+//	string.go      packets on one line, for debug output
 //
 // # Ownership of bytes
 //
 // Decoding is done in place. A [Publish] and the five acknowledgements alias
 // the bytes given to [Reader.Read] and the Reader itself: they are valid until
-// the next Read. Every other packet is a copy that may be kept.
+// the next Read. Every other packet is a copy that may be kept. A Reader that
+// falls idle lets go of the bytes by [Reader.Release].
 //
 // # Statements
 //
 // A check names the normative statement it obeys, as [MQTT-3.3.1-4], by its
-// number in 5.0; numbers of 3.1.1 are written [MQTT-3.1.1: 3.1.2-22].
+// number in 5.0; numbers of 3.1.1 are written [MQTT-3.1.1: 3.1.2-22]. Where
+// the standards number no statement, the section stands for it, 2.1.4 or
+// 3.1.1: 3.14.
 package mqtt

@@ -374,7 +374,9 @@ func (c *cursor) properties(dst Properties, in Type, from Side) Properties {
 	c.p = c.p[:n]
 	var seen uint64
 	for len(c.p) > 0 {
-		p := c.property(in, from)
+		dst = append(dst, Property{})
+		p := &dst[len(dst)-1]
+		c.property(p, in, from)
 		if c.err != nil {
 			return dst
 		}
@@ -386,26 +388,26 @@ func (c *cursor) properties(dst Properties, in Type, from Side) Properties {
 			return dst
 		}
 		seen |= 1 << p.ID
-		dst = append(dst, p)
 	}
 	c.p = rest
 	return dst
 }
 
-func (c *cursor) property(in Type, from Side) (p Property) {
+// property reads one property into p, which is zero.
+func (c *cursor) property(p *Property, in Type, from Side) {
 	id := c.varint()
 	if c.err != nil {
-		return p
+		return
 	}
 	if id >= uint32(len(propertyRules)) {
 		c.fail(malformed("2.2.2.2", fmt.Sprintf("property 0x%02X does not exist", id)))
-		return p
+		return
 	}
 	p.ID = PropertyID(id)
 	r := p.ID.rule()
 	if r.in&(1<<in) == 0 {
 		c.fail(malformed("2.2.2.2", p.ID.String()+" is not valid here"))
-		return p
+		return
 	}
 	switch r.kind {
 	case kindByte:
@@ -424,11 +426,10 @@ func (c *cursor) property(in Type, from Side) (p Property) {
 		p.Key, p.Value = c.text(), c.text()
 	}
 	if c.err == nil {
-		if e := checkProperty(&p, r, in, from); e != nil {
+		if e := checkProperty(p, r, in, from); e != nil {
 			c.fail(e)
 		}
 	}
-	return p
 }
 
 func checkProperty(p *Property, r *propertyRule, in Type, from Side) *Error {

@@ -122,7 +122,7 @@ func startOwnBroker(ctx context.Context) (*ownBroker, error) {
 		return nil, err
 	}
 	at := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: "127.0.0.1", Port: "0"}
-	l, err := transport.Listen(ctx, at, transport.ListenOptions{})
+	l, err := b.Listen(ctx, at, transport.ListenOptions{})
 	if err != nil {
 		return nil, listenFailed(at, err)
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 
 	"mqt/mqtt"
@@ -49,6 +50,17 @@ func New(o Options) (*Broker, error) {
 	b.retained.timer.owner = &b.retained
 	go b.timers.run(b.done)
 	return b, nil
+}
+
+// Listen opens a listener whose connections keep to the broker's limits.
+func (b *Broker) Listen(ctx context.Context, e *transport.Endpoint, o transport.ListenOptions) (*transport.Listener, error) {
+	o.Conn.OutLimit = b.opt.OutLimit
+	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
+	l, err := transport.Listen(ctx, e, o)
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	return l, nil
 }
 
 // Serve accepts connections from l until ctx is done or l is closed. Several

@@ -64,7 +64,8 @@ type Options struct {
 	MaxQueue      int
 	MaxQueueBytes int
 	// OutLimit bounds the bytes waiting for one connection; over it QoS 0 is
-	// dropped and counted, QoS 1 and 2 go to the queue. Default 1 MiB.
+	// dropped and counted, QoS 1 and 2 go to the queue. Default 8 MiB, which
+	// takes a burst of QoS 0; who does not read at all is closed after a minute.
 	OutLimit int
 
 	// MaxSubscriptions bounds the subscriptions of one session; one more is
@@ -117,7 +118,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxInflight, 65_535)
 	set(&o.MaxQueue, 100_000)
 	set(&o.MaxQueueBytes, 64<<20)
-	set(&o.OutLimit, 1<<20)
+	set(&o.OutLimit, 8<<20)
 	set(&o.MaxSubscriptions, 10_000)
 	set(&o.MaxRetained, 1_000_000)
 	set(&o.MaxRetainedBytes, 1<<30)

@@ -190,8 +190,10 @@ func (r *runner) probe(ctx context.Context) error {
 	missing := 0
 	for _, s := range r.subs {
 		for k := range s.streams {
-			if s.active && r.pubs[r.s.source(s.id, k)].c != nil {
+			if p := r.pubs[r.s.source(s.id, k)]; s.active && p.c != nil {
 				missing++
+				p.fanOut++
+				p.windowed = r.s.Max && p.qos == mqtt.QoS0
 			}
 		}
 	}

@@ -115,6 +115,7 @@ func (sh *shard) reset(l *load) {
 	for _, p := range sh.pubs {
 		p.turns, p.due = 0, 0
 		p.blocked.Store(false)
+		p.forgive(sh.r.now())
 		if l.rate == 0 {
 			p.due = l.quota(p.id, sh.r.s.Publishers)
 			sh.wakeFor(p)
@@ -283,6 +284,10 @@ func (sh *shard) fill(p *publisher, l *load) {
 		if p.turns >= p.due || p.dead {
 			return
 		}
+		if p.windowed && p.undelivered(sh.now) >= sh.r.s.InFlight {
+			sh.block(p)
+			return
+		}
 		sh.rec.cur.due++
 		if !sh.send(p, l.kind, sh.now) {
 			sh.rec.cur.due--
@@ -290,7 +295,7 @@ func (sh *shard) fill(p *publisher, l *load) {
 		}
 	}
 	if p.turns < p.due {
-		sh.wakeFor(p) // QoS 0 has no window; others first
+		sh.wakeFor(p) // others first
 	}
 }
 

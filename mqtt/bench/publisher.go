@@ -26,6 +26,15 @@ type publisher struct {
 	dead       bool   // the connection is gone
 	warm       uint64 // seq of warm-up messages
 
+	// In a closed loop at QoS 0 a message is under way until all its subscribers
+	// have it.
+	windowed   bool
+	fanOut     int64         // subscribers
+	base       int64         // deliveries that belong to no message of this load
+	progress   int64         // deliveries when that was last looked at
+	progressAt time.Duration // when it changed
+	delivered  atomic.Int64  // deliveries
+
 	seq     atomic.Uint64 // of measured messages: how many were sent
 	blocked atomic.Bool   // waits for room; whoever resets it puts it into the shard's list
 
@@ -155,6 +164,38 @@ func (p *publisher) ended(token uint64, code mqtt.ReasonCode, err error) {
 		p.r.refused.add(err)
 	}
 	if room && p.blocked.CompareAndSwap(true, false) {
+		p.shard.wakeFor(p)
+	}
+}
+
+// lostAfter is when a QoS 0 message is not waited for any more.
+const lostAfter = time.Second
+
+// undelivered is how many QoS 0 messages are under way.
+func (p *publisher) undelivered(now time.Duration) int {
+	n := p.delivered.Load()
+	if n != p.progress {
+		p.progress, p.progressAt = n, now
+	}
+	waiting := int64(p.turns)*p.fanOut - (n - p.base) //nolint:gosec // far below
+	if waiting > 0 && now-p.progressAt > lostAfter {
+		p.forgive(now)
+		return 0
+	}
+	return int((waiting + p.fanOut - 1) / p.fanOut)
+}
+
+// forgive takes what is under way for delivered.
+func (p *publisher) forgive(now time.Duration) {
+	p.progress, p.progressAt = p.delivered.Load(), now
+	p.base = p.progress - int64(p.turns)*p.fanOut //nolint:gosec // far below
+}
+
+// arrived is told each delivery of a QoS 0 message in a closed loop.
+func (p *publisher) arrived() {
+	n := p.delivered.Add(1)
+	// Half of the window at once: one by one would be one write each.
+	if half := max(1, int64(p.r.s.InFlight)*p.fanOut/2); n%half == 0 && p.blocked.CompareAndSwap(true, false) {
 		p.shard.wakeFor(p)
 	}
 }

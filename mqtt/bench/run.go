@@ -265,6 +265,9 @@ func (r *runner) drive(ctx context.Context, phase Phase, length time.Duration, c
 func (r *runner) warmUp(ctx context.Context) error {
 	if r.s.WarmUp > 0 {
 		r.drive(ctx, WarmingUp, r.s.WarmUp, 0)
+		if r.s.NoTracking { // they cannot be told from those that count
+			r.during(WarmingUp, 0, func() { r.waitQuiet(ctx, r.s.Drain) })
+		}
 	}
 	return ctx.Err()
 }
@@ -308,7 +311,8 @@ func (r *runner) waitQuiet(ctx context.Context, limit time.Duration) {
 			before, since = c.arrived, now
 		}
 		quiet := now - since
-		if c.answered >= c.awaited && c.first >= expected && quiet >= settled || quiet >= r.s.Quiet {
+		complete := c.answered >= c.awaited && (c.first >= expected || r.s.NoTracking)
+		if complete && quiet >= settled || quiet >= r.s.Quiet {
 			return
 		}
 		select {

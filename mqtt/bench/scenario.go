@@ -94,8 +94,9 @@ type Scenario struct {
 	// RatePerClient is Rate for each publisher. Only one of the two is set.
 	RatePerClient float64
 	// Max sends as fast as the Server acknowledges instead (closed loop): as many
-	// messages as InFlight says are always under way. At QoS 0 only TCP holds
-	// back.
+	// messages as InFlight says are always under way. QoS 0 messages are under way
+	// until they are delivered, or for a second; with NoTracking only TCP holds
+	// them back.
 	Max bool
 	// InFlight bounds the unacknowledged QoS 1 and 2 messages of each publisher,
 	// below the Server's Receive Maximum. What is due beyond that waits, and the

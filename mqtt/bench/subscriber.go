@@ -94,6 +94,9 @@ func (s *subscriber) account(st *stamp, dup bool) (q mqtt.QoS, fate seen, known 
 	}
 	q = s.deliveryQoS(k)
 	sm := &s.streams[k]
+	if p := s.r.pubs[st.publisher]; p.windowed && st.kind != probe {
+		p.arrived()
+	}
 	switch st.kind {
 	case probe:
 		if !sm.probed {

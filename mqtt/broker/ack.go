@@ -66,5 +66,6 @@ func (c *conn) pubrel(t *turn, p *mqtt.Pubrel) error {
 		code = mqtt.PacketIdentifierNotFound
 	}
 	s.receiver.Pubcomp()
+	c.full = s.receiver.Quota() == 0
 	return c.ack(t, mqtt.TypePubcomp, p.PacketID, code)
 }

@@ -38,6 +38,7 @@ type conn struct {
 	s          *session     // nil until CONNECT is accepted
 	known      atomic.Bool  // s is set, for the timers' goroutine
 	ended      bool         // nothing more is handled
+	full       bool         // QoS 2 takes up all of our Receive Maximum
 
 	aliases   flow.AliasIn
 	lastTopic string    // the last name that was validated
@@ -46,14 +47,13 @@ type conn struct {
 
 	accepted  time.Duration // when the connection was made
 	keepAlive time.Duration // 1.5 times, 0: none
-	lastSeen  atomic.Int64  // when something was last received
+	lastSeen  atomic.Int64  // when a packet was last received
 	timer     timer         // connect timeout, then Keep Alive
 }
 
 // Feed handles the packets in p, section 4.
 func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) {
 	t := c.b.beginTurn(batch)
-	c.lastSeen.Store(int64(t.now))
 	t.tally.bytes = int64(len(p))
 	for consumed < len(p) && err == nil && !c.ended {
 		t.reader.Version, t.reader.MaximumPacketSize = c.version, c.maxIncoming()
@@ -65,6 +65,9 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		if err = e; e == nil || pkt != nil && c.version == 0 {
 			err = c.handle(t, pkt, e)
 		}
+	}
+	if consumed > 0 {
+		c.lastSeen.Store(int64(t.now)) // a packet, not a part of one [MQTT-3.1.2-22]
 	}
 	if err != nil {
 		err = c.fail(t, err)

@@ -87,14 +87,16 @@ func (b *Broker) admit(p *mqtt.Connect) error {
 		return nil
 	}
 	if err := topic.ValidateName(w.Topic); err != nil {
-		return refusal{invalidName(err)}
+		return invalidName(err) // 3.1.1 has no answer to it [MQTT-3.1.1: 3.1.4-1]
 	}
 	switch {
+	case wildResponse(w.Properties):
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the will's response topic has a wildcard"}
 	case w.QoS > *b.opt.MaximumQoS:
 		return refuse(mqtt.QoSNotSupported, "MQTT-3.2.2-12", "the will's QoS is above the maximum")
 	case w.Retain && b.opt.NoRetain:
 		return refuse(mqtt.RetainNotSupported, "MQTT-3.2.2-13", "the will is retained and retain is off")
-	case strings.HasPrefix(w.Topic, "$SYS/"):
+	case isOurs(w.Topic):
 		return refuse(mqtt.NotAuthorized, "4.7.2", "a will may not be published below $SYS")
 	}
 	return nil
@@ -104,8 +106,8 @@ func (b *Broker) admit(p *mqtt.Connect) error {
 // or those of 3.1.1 that stand for this one.
 func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
 	var fault *mqtt.Error
-	if !errors.As(err, &fault) || p.Version == 0 {
-		return // not MQTT at all: say nothing
+	if !errors.As(err, &fault) || p.Version == 0 && fault.Statement != "MQTT-3.1.2-2" {
+		return // not MQTT at all, rather than an unknown level of it: say nothing
 	}
 	wasRefused := errors.As(err, new(refusal)) || fault.Code == mqtt.UnsupportedProtocolVersion
 	if c.version < mqtt.V50 && !wasRefused {
@@ -198,9 +200,6 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack
 			return err
 		}
 		if old != nil {
-			old.mu.Lock()
-			old.displace(t)
-			old.mu.Unlock()
 			old.end(t)
 		}
 		if s.welcome(t, c, p, connack) {
@@ -232,12 +231,12 @@ func (b *Broker) claim(p *mqtt.Connect) (s, old *session, err error) {
 	return fresh, s, nil
 }
 
-// over reports whether the Session has expired though its timer has not run
-// yet. b.mu is held.
+// over reports whether the Session has ended, or has expired though its timer
+// has not run yet. b.mu is held.
 func (s *session) over(now time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conn == nil && s.endAt != 0 && now >= s.endAt
+	return s.ended || s.conn == nil && s.endAt != 0 && now >= s.endAt
 }
 
 // displace closes the connection that another one takes over from. s.mu is
@@ -251,10 +250,11 @@ func (s *session) displace(t *turn) {
 }
 
 // welcome sends CONNACK and what is owed, and makes c the session's connection.
-// false: the session has ended meanwhile.
+// false: the session has ended meanwhile, or is not as new as a clean start
+// needs it, for another connection was faster [MQTT-3.1.2-4].
 func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) bool {
 	s.mu.Lock()
-	if s.ended {
+	if s.ended || p.CleanStart && s.kept {
 		s.mu.Unlock()
 		return false
 	}
@@ -280,9 +280,9 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	s.conn = c
 	s.pump(t)
 	s.online.Store(c)
+	b.timers.set(&s.timer, 0)
 	s.mu.Unlock()
 
-	b.timers.set(&s.timer, 0)
 	c.known.Store(true)
 	if c.keepAlive > 0 {
 		b.timers.set(&c.timer, t.now+c.keepAlive)

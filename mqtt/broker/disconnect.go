@@ -45,8 +45,7 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	now := c.b.timers.now()
 	w := s.will
 	if s.expiry == 0 {
-		s.mu.Unlock()
-		s.end(t)
+		s.finish(t)
 		return
 	}
 	if s.expiry != Never {
@@ -59,10 +58,8 @@ func (c *conn) detach(t *turn, shutdown bool) {
 			s.will = nil
 		}
 	}
-	next := earliest(s.willAt, s.endAt)
+	c.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))
 	s.mu.Unlock()
-
-	c.b.timers.set(&s.timer, next)
 	if w != nil {
 		c.b.publishWill(t, s, w)
 	}

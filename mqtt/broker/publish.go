@@ -21,10 +21,14 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	if p.Retain && c.b.opt.NoRetain {
 		return &mqtt.Error{Code: mqtt.RetainNotSupported, Statement: "MQTT-3.2.2-14", Text: "retained messages are off"}
 	}
-	if response, ok := p.Properties.Bytes(mqtt.ResponseTopic); ok && bytes.ContainsAny(response, "+#") {
+	if wildResponse(p.Properties) {
 		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
 	}
-	if p.QoS == mqtt.QoS2 {
+	switch {
+	case p.QoS == mqtt.QoS1 && c.full:
+		return &mqtt.Error{Code: mqtt.ReceiveMaximumExceeded, Statement: "MQTT-3.3.4-7",
+			Text: "more messages under way than the Receive Maximum"}
+	case p.QoS == mqtt.QoS2:
 		duplicate, err := c.receive(p.PacketID)
 		if err != nil {
 			return err
@@ -36,11 +40,19 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 		}
 	}
 	code := mqtt.NotAuthorized
-	if !strings.HasPrefix(name, "$SYS/") { // section 4.7.2: the server's own
+	if !isOurs(name) {
 		t.pub.begin(name, p.Payload, t.travelling(p.Properties), p.QoS, p.Retain, c.s)
 		code = c.b.publish(t, c)
 	}
 	return c.acknowledge(t, p, code)
+}
+
+// isOurs reports whether only the server publishes to the topic, section 4.7.2.
+func isOurs(name string) bool { return name == "$SYS" || strings.HasPrefix(name, "$SYS/") }
+
+func wildResponse(ps mqtt.Properties) bool {
+	response, ok := ps.Bytes(mqtt.ResponseTopic)
+	return ok && bytes.ContainsAny(response, "+#")
 }
 
 // topicName resolves an alias and returns the Topic Name as a string that may
@@ -83,14 +95,16 @@ func (t *turn) travelling(ps mqtt.Properties) mqtt.Properties {
 }
 
 // receive notes a QoS 2 Packet Identifier. QoS 1 needs none: it is
-// acknowledged in the turn that brings it, so none is ever in flight.
+// acknowledged in the turn that brings it, so it finds room or it does not.
 func (c *conn) receive(id mqtt.PacketID) (duplicate bool, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.s.conn != c {
 		return false, errTakenOver
 	}
-	return c.s.receiver.Publish(id, mqtt.QoS2)
+	duplicate, err = c.s.receiver.Publish(id, mqtt.QoS2)
+	c.full = c.s.receiver.Quota() == 0
+	return duplicate, err
 }
 
 // publish stores t.pub where it is retained and sends it to its subscribers. c
@@ -115,6 +129,7 @@ func (c *conn) acknowledge(t *turn, p *mqtt.Publish, code mqtt.ReasonCode) error
 		if code.Failed() && c.version >= mqtt.V50 {
 			c.s.mu.Lock()
 			c.s.receiver.Pubrec(p.PacketID, code) // the flow ends here
+			c.full = c.s.receiver.Quota() == 0
 			c.s.mu.Unlock()
 		}
 		return c.ack(t, mqtt.TypePubrec, p.PacketID, code)

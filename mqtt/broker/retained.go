@@ -85,17 +85,29 @@ func (r *retention) due(now time.Duration) time.Duration {
 // new subscription: RETAIN is 1 [MQTT-3.3.1-8].
 func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
 	s := sub.s
-	b.retained.tree.Match(sub.filter, func(_ string, m *message) bool {
-		if m.expired(t.now) {
-			return true
-		}
-		d := &delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}
+	s.hold(1)
+	defer s.hold(-1)
+	b.retained.tree.Match(sub.filter, func(name string, _ *message) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.conn != c {
 			return false
 		}
-		s.offer(t, c, d, nil)
+		// Only now: whoever replaces it has not yet, and then waits for s.mu to
+		// send the newer one, or this is the newer one [MQTT-4.6.0-6].
+		m, ok := b.retained.tree.Get(name)
+		if ok && !m.expired(t.now) {
+			s.offer(t, c, &delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}, nil)
+		}
 		return true
 	})
+}
+
+// hold makes QoS 0 messages take the session's lock, or no longer.
+func (s *session) hold(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holding += n; !s.ended {
+		s.noteWaiting()
+	}
 }

@@ -82,11 +82,11 @@ func (b *Broker) match(dst []route, t *turn, topic string, from *session) []rout
 	t.matches = b.subs.AppendMatches(t.matches[:0], topic)
 	filters := 0
 	for i, sub := range t.matches {
-		if sub.NoLocal && sub.s == from {
-			continue // [MQTT-3.8.3-3]
-		}
 		if i == 0 || sub.filter != t.matches[i-1].filter {
 			filters++
+		}
+		if sub.NoLocal && sub.s == from {
+			continue // [MQTT-3.8.3-3]
 		}
 		dst = append(dst, route{s: sub.s, qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids})
 	}
@@ -123,9 +123,7 @@ func (b *Broker) distribute(t *turn, c *conn) bool {
 		direct[i].s.deliver(t, p, &direct[i])
 	}
 	for _, g := range groups {
-		if r, ok := g.choose(); ok {
-			r.s.deliver(t, p, &r)
-		}
+		g.deliver(t, p)
 	}
 	return len(direct)+len(groups) > 0
 }

@@ -20,7 +20,7 @@ type session struct {
 	// online is conn for those who hold no lock: QoS 0 goes straight to it.
 	online atomic.Pointer[conn]
 	// waiting and waiting0 are the lengths of the queues, for those who hold no
-	// lock.
+	// lock; waiting is -1 once the Session has ended.
 	waiting, waiting0 atomic.Int32
 
 	mu       sync.Mutex
@@ -31,6 +31,7 @@ type session struct {
 	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
 	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
 	subs     subscriptions
+	holding  int           // retained messages are being sent: QoS 0 may not pass them
 	kept     bool          // it has been connected before
 	expiry   uint32        // Session Expiry Interval in seconds
 	will     *will         // of the connection, or waiting for its delay
@@ -41,40 +42,46 @@ type session struct {
 
 // readiness is how fit a session is to be given a shared message.
 const (
-	away int = iota
+	gone int = iota // the Session has ended
+	away
 	busy
 	ready
 )
 
 func (s *session) readiness() int {
-	switch {
+	switch n := s.waiting.Load(); {
+	case n < 0:
+		return gone
 	case s.online.Load() == nil:
 		return away
-	case s.waiting.Load() > 0:
+	case n > 0:
 		return busy
 	}
 	return ready
 }
 
 // deliver sends a publication to the session along r, queues it, or drops it
-// with a count.
-func (s *session) deliver(t *turn, p *publication, r *route) {
+// with a count. false: the session has ended.
+func (s *session) deliver(t *turn, p *publication, r *route) bool {
 	qos := min(p.qos, r.qos) // [MQTT-3.8.4-8]
 	retain := p.retain && r.rap
 	if qos == mqtt.QoS0 && s.waiting0.Load() == 0 {
 		if c := s.online.Load(); c != nil {
 			c.sendQoS0(t, p, retain, r.ids)
 		}
-		return
+		return s.waiting.Load() >= 0
 	}
 	d := p.delivery(t, r, qos, retain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn
-	if s.ended || c == nil && qos == mqtt.QoS0 {
-		return
+	if s.ended {
+		return false
 	}
-	s.offer(t, c, d, p)
+	if c != nil || qos > mqtt.QoS0 {
+		s.offer(t, c, d, p)
+	}
+	return true
 }
 
 // offer sends d now if nothing waits before it and there is room, or lets it
@@ -207,7 +214,7 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 
 func (s *session) noteWaiting() {
 	s.waiting.Store(int32(s.queue.n))
-	s.waiting0.Store(int32(s.queue0.n))
+	s.waiting0.Store(int32(s.queue0.n + s.holding))
 }
 
 // resend repeats an in-flight packet on a new connection [MQTT-4.4.0-1], which
@@ -227,7 +234,10 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	}
 	head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]
 	binary.BigEndian.PutUint16(head[mqtt.PacketIDAt(head):], uint16(id))
-	c.append(t, head, body)
+	// Whole and as a reply: what others append meanwhile cannot have taken its
+	// room, and if a reply is refused the connection is closed.
+	t.scratch = append(head, body...)
+	c.reply(t, t.scratch)
 	t.tally.sent++
 }
 
@@ -235,21 +245,29 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 // shared subscriptions left unfinished goes to other members, its will goes
 // out.
 func (s *session) end(t *turn) {
-	s.b.forgetSession(s)
 	s.mu.Lock()
+	s.finish(t)
+}
+
+// finish is end with s.mu held, which it releases: between the decision and
+// the deed no connection may take the Session up again.
+func (s *session) finish(t *turn) {
 	if s.ended {
 		s.mu.Unlock()
 		return
 	}
+	s.displace(t)
 	s.ended = true
 	subs, w := s.subs.all(), s.will
 	left := s.unfinished()
 	s.subs, s.will, s.queue, s.queue0 = subscriptions{}, nil, queue{}, queue{}
 	s.sender, s.receiver = flow.Sender[*delivery]{}, flow.Receiver{}
-	s.noteWaiting()
+	s.waiting.Store(-1)
+	s.waiting0.Store(0)
+	s.b.timers.set(&s.timer, 0)
 	s.mu.Unlock()
 
-	s.b.timers.set(&s.timer, 0)
+	s.b.forgetSession(s)
 	for _, sub := range subs {
 		s.b.unroute(sub)
 	}
@@ -281,29 +299,26 @@ func (s *session) unfinished() []*delivery {
 
 // due is the session's deadline: its will's delay is over, or the Session is.
 func (s *session) due(now time.Duration) time.Duration {
+	t := s.b.beginTurn(nil)
+	defer t.end()
 	s.mu.Lock()
 	if s.conn != nil || s.ended {
 		s.mu.Unlock()
 		return 0
 	}
-	over := s.endAt != 0 && now >= s.endAt
+	if s.endAt != 0 && now >= s.endAt {
+		s.finish(t)
+		return 0
+	}
 	var w *will
-	if !over && s.willAt != 0 && now >= s.willAt {
+	if s.willAt != 0 && now >= s.willAt {
 		w, s.will, s.willAt = s.will, nil, 0
 	}
 	next := earliest(s.willAt, s.endAt)
 	s.mu.Unlock()
-
-	if !over && w == nil {
-		return next
+	if w != nil {
+		s.b.publishWill(t, s, w)
 	}
-	t := s.b.beginTurn(nil)
-	defer t.end()
-	if over {
-		s.end(t)
-		return 0
-	}
-	s.b.publishWill(t, s, w)
 	return next
 }
 

@@ -83,7 +83,7 @@ func (g *group) find(s *session) int {
 func (g *group) choose() (route, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	best, rank := -1, -1
+	best, rank := -1, gone
 	for k := range g.members {
 		i := (g.next + k) % len(g.members)
 		if r := g.members[i].s.readiness(); r > rank {
@@ -100,15 +100,20 @@ func (g *group) choose() (route, bool) {
 	return route{s: m.s, qos: m.QoS, rap: m.RetainAsPublished, ids: m.ids, group: g}, true
 }
 
+// deliver sends p to one member. One whose Session has ended since it was
+// chosen takes nothing and is not chosen again, but there may be others.
+func (g *group) deliver(t *turn, p *publication) {
+	for {
+		if r, ok := g.choose(); !ok || r.s.deliver(t, p, &r) {
+			return
+		}
+	}
+}
+
 // handOver gives a message that a member's ended Session left unacknowledged to
 // another member, section 4.8.2.
 func (g *group) handOver(t *turn, d *delivery) {
-	r, ok := g.choose()
-	if !ok {
-		return
-	}
 	t.pub.begin(d.m.topic, d.m.payload, d.m.propsAt(t.now), d.m.qos, d.retain, nil)
 	t.pub.msg = d.m
-	r.rap = true // d.retain is what was decided at first
-	r.s.deliver(t, &t.pub, &r)
+	g.deliver(t, &t.pub)
 }

@@ -26,7 +26,7 @@ type Stats struct {
 // counters are Stats under the hands of many goroutines. A turn adds up its own
 // and brings them here once.
 type counters struct {
-	connections, sessions                                                       atomic.Int64
+	connections                                                                 atomic.Int64
 	received, sent, bytesReceived                                               atomic.Int64
 	droppedSlow, droppedQueue, droppedExpired, droppedTooLarge, droppedRetained atomic.Int64
 	refused, protocolErrors                                                     atomic.Int64
@@ -34,9 +34,12 @@ type counters struct {
 
 // Stats returns the counters as they are now.
 func (b *Broker) Stats() Stats {
+	b.mu.Lock()
+	sessions := len(b.sessions)
+	b.mu.Unlock()
 	n := &b.count
 	return Stats{
-		Connections: n.connections.Load(), Sessions: n.sessions.Load(),
+		Connections: n.connections.Load(), Sessions: int64(sessions),
 		Subscriptions: int64(b.subs.Len() + b.shared.count()), Retained: int64(b.retained.tree.Len()),
 		Received: n.received.Load(), Sent: n.sent.Load(), BytesReceived: n.bytesReceived.Load(),
 		DroppedSlow: n.droppedSlow.Load(), DroppedQueue: n.droppedQueue.Load(),

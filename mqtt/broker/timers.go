@@ -19,7 +19,8 @@ type due interface {
 type timer struct {
 	owner due
 	at    time.Duration
-	index int // place in the heap + 1; 0: not set
+	index int  // place in the heap + 1; 0: not set
+	moved bool // set was called since it was last due
 }
 
 // timers is the broker's clock: one goroutine, one heap. Its lock is a leaf.
@@ -41,6 +42,21 @@ func (t *timers) now() time.Duration { return time.Since(t.start) + 1 }
 func (t *timers) set(tm *timer, at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	tm.moved = true
+	t.put(tm, at)
+}
+
+// renew is set for what due returned, which a set meanwhile overrules.
+func (t *timers) renew(tm *timer, at time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !tm.moved {
+		t.put(tm, at)
+	}
+}
+
+// put is set with mu held.
+func (t *timers) put(tm *timer, at time.Duration) {
 	switch {
 	case at == 0 && tm.index == 0:
 		return
@@ -69,9 +85,7 @@ func (t *timers) run(done <-chan struct{}) {
 	for {
 		tm, wait := t.next()
 		if tm != nil {
-			if next := tm.owner.due(t.now()); next != 0 {
-				t.set(tm, next)
-			}
+			t.renew(tm, tm.owner.due(t.now()))
 			continue
 		}
 		clock.Reset(wait)
@@ -94,7 +108,9 @@ func (t *timers) next() (*timer, time.Duration) {
 	if wait := t.heap[0].at - t.now(); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&t.heap).(*timer), 0
+	tm := heap.Pop(&t.heap).(*timer)
+	tm.moved = false
+	return tm, 0
 }
 
 type timerHeap []*timer

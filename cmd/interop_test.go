@@ -255,10 +255,10 @@ func TestInteropClients(t *testing.T) {
 			check(t, []string{"CAFILE=" + s.cafile}, script("mosquitto_check.sh"), s.tls, s.name)
 		},
 		"paho-mqtt": func(t *testing.T, s server) {
-			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.tcp, s.name)
+			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.tcp)
 		},
 		"paho-mqtt over WebSocket": func(t *testing.T, s server) {
-			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.ws, s.name)
+			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.ws)
 		},
 		"MQTT.js":                func(t *testing.T, s server) { check(t, nil, "node", script("mqttjs_check.js"), s.tcp, s.name) },
 		"MQTT.js over WebSocket": func(t *testing.T, s server) { check(t, nil, "node", script("mqttjs_check.js"), s.ws, s.name) },

@@ -116,10 +116,9 @@ wills() {
 }
 
 session() {
-  local id="m-session-$version"
+  local id=m-$RANDOM$RANDOM # one without a session
   local -a keep=(-i "$id" -c)
   [[ $version == mqttv5 ]] && keep+=(-x 300)
-  leave -i "$id" -t m/other
   leave "${keep[@]}" -t m/session -q 1
   seq 20 | pub -t m/session -q 1 -l
   format=%p sub a 20 "${keep[@]}" -t m/session -q 1

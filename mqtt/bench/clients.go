@@ -192,8 +192,7 @@ func (r *runner) probe(ctx context.Context) error {
 		for k := range s.streams {
 			if p := r.pubs[r.s.source(s.id, k)]; s.active && p.c != nil {
 				missing++
-				p.fanOut++
-				p.windowed = r.s.Max && p.qos == mqtt.QoS0
+				p.fanOut.Add(1)
 			}
 		}
 	}

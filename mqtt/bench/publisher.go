@@ -28,8 +28,8 @@ type publisher struct {
 
 	// In a closed loop at QoS 0 a message is under way until all its subscribers
 	// have it.
-	windowed   bool
-	fanOut     int64         // subscribers
+	windowed   bool          // this is so
+	fanOut     atomic.Int64  // subscribers
 	base       int64         // deliveries that belong to no message of this load
 	progress   int64         // deliveries when that was last looked at
 	progressAt time.Duration // when it changed
@@ -57,6 +57,7 @@ type flight struct {
 
 func (r *runner) newPublisher(i int) *publisher {
 	p := &publisher{r: r, id: i, topic: r.s.topic(i), qos: r.s.publishQoS(i), rec: r.recorderOf(i)}
+	p.windowed = r.s.Max && p.qos == mqtt.QoS0 && !r.s.NoTracking
 	p.done = p.ended
 	return p
 }
@@ -177,25 +178,26 @@ func (p *publisher) undelivered(now time.Duration) int {
 	if n != p.progress {
 		p.progress, p.progressAt = n, now
 	}
-	waiting := int64(p.turns)*p.fanOut - (n - p.base) //nolint:gosec // far below
+	fan := max(1, p.fanOut.Load())
+	waiting := int64(p.turns)*fan - (n - p.base) //nolint:gosec // far below
 	if waiting > 0 && now-p.progressAt > lostAfter {
 		p.forgive(now)
 		return 0
 	}
-	return int((waiting + p.fanOut - 1) / p.fanOut)
+	return int((waiting + fan - 1) / fan)
 }
 
 // forgive takes what is under way for delivered.
 func (p *publisher) forgive(now time.Duration) {
 	p.progress, p.progressAt = p.delivered.Load(), now
-	p.base = p.progress - int64(p.turns)*p.fanOut //nolint:gosec // far below
+	p.base = p.progress - int64(p.turns)*p.fanOut.Load() //nolint:gosec // far below
 }
 
 // arrived is told each delivery of a QoS 0 message in a closed loop.
 func (p *publisher) arrived() {
 	n := p.delivered.Add(1)
 	// Half of the window at once: one by one would be one write each.
-	if half := max(1, int64(p.r.s.InFlight)*p.fanOut/2); n%half == 0 && p.blocked.CompareAndSwap(true, false) {
+	if half := max(1, int64(p.r.s.InFlight)*p.fanOut.Load()/2); n%half == 0 && p.blocked.CompareAndSwap(true, false) {
 		p.shard.wakeFor(p)
 	}
 }

@@ -246,7 +246,7 @@ func (to *stubConn) deliver(p *mqtt.Publish, f fault) {
 // for 10 seconds, without warm-up.
 func (s *stub) scenario() Scenario {
 	sc := Scenario{
-		Client: client.Options{Dial: s.dial, NoKeepAlive: true}, Target: "stub", RunID: "test",
+		Client: client.Options{Dial: s.dial, NoKeepAlive: true}, Target: "stub", InProcess: true, RunID: "test",
 		Publishers: 1, QoS: []mqtt.QoS{1}, RatePerClient: 10, Duration: 10 * time.Second, WarmUp: -1,
 	}
 	s.run = newRunner(sc, nil).run

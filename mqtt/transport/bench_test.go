@@ -263,6 +263,7 @@ func idle(b *testing.B, scheme string, msgs int) {
 		message = frame(ws.OpBinary, true, true, "0123456789")
 	}
 	for range msgs {
+		runtime.GC() // also chooses the size of new stacks, by the average of thousands and not of a test's few
 		for i, p := range peers {
 			seen := all[i].Stats().In
 			_, err := p.Write(message)

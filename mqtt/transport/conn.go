@@ -21,12 +21,13 @@ type Conn struct {
 	filt *filters // nil for plain TCP and Unix sockets
 
 	// Owned by the reader.
-	rest  *inbuf // bytes that Feed left; nil when there are none
-	again bool   // rest must be presented without waiting for more
-	eof   bool   // the peer will send nothing more
-	fed   bool   // this turn
-	trim  bool   // park on a new goroutine
-	last  bool   // nothing can be written, the reader reads on for a moment
+	rest  *inbuf  // bytes that Feed left; nil when there are none
+	again bool    // rest must be presented without waiting for more
+	eof   bool    // the peer will send nothing more
+	fed   bool    // this turn
+	trim  bool    // park on a new goroutine
+	frame uintptr // where the first turn of this goroutine had its stack frame
+	last  bool    // nothing can be written, the reader reads on for a moment
 
 	turns    uint32 // read turns so far
 	lastTurn uint32 // Unix time of the last one

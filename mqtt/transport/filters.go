@@ -91,6 +91,7 @@ type filters struct {
 	below    *tlsBelow
 	ws       *webSocket
 	pre      []byte
+	dry      bool    // crypto/tls has nothing left; asking it would only make the stack grow
 	wire     *outbuf // ciphertext; guarded by the Conn's mu
 	farewell bool    // Close frame and close_notify are written
 }
@@ -225,12 +226,14 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 		return n, err
 	}
 	for {
-		n, err := f.tls.Read(p)
-		if n > 0 && err == errWouldBlock {
-			err = nil
-		}
-		if err != errWouldBlock || n > 0 {
-			return n, err
+		if !f.dry {
+			n, err := f.tls.Read(p)
+			if f.dry = err == errWouldBlock; f.dry && n > 0 {
+				err = nil
+			}
+			if n > 0 || !f.dry {
+				return n, err
+			}
 		}
 		if t.raw == nil {
 			t.raw = make([]byte, readChunk)
@@ -241,10 +244,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 			return 0, err
 		}
 		c.in.Add(uint64(m))
-		f.below.got, f.below.err = t.raw[:m], err
-		if err == nil {
-			f.below.err = nil
-		}
+		f.below.got, f.below.err, f.dry = t.raw[:m], err, false
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 const (
@@ -49,7 +50,7 @@ func (c *Conn) run() {
 		err := c.sock.park(c.turn)
 		switch {
 		case err == nil && c.trim:
-			c.trim = false
+			c.trim, c.frame = false, 0
 			go c.run()
 			return
 		case err == nil:
@@ -63,14 +64,18 @@ func (c *Conn) run() {
 }
 
 // tooDeep decides whether to park on a new goroutine: the stack that a handler has made grow never shrinks to the first
-// 2 KiB again, and would be most of what an idle connection costs. A busy connection seldom pays for it: only its first
-// turns, powers of two, and the first after a long silence count.
-func (c *Conn) tooDeep() bool {
+// 2 KiB again, and would be most of what an idle connection costs. That is worth its 10 µs after the second turn (CONNECT
+// and SUBSCRIBE are done), after a long silence (more may follow), and now and then; a busy connection is left alone.
+// frame is where the caller's stack frame is: it moves when the stack grows.
+func (c *Conn) tooDeep(frame uintptr) bool {
 	c.turns++
 	now := uint32(time.Now().Unix())
-	quiet := now - c.lastTurn
+	quiet := now-c.lastTurn >= trimAfter && c.turns > 1
 	c.lastTurn = now
-	return quiet >= trimAfter || c.turns <= 4 || c.turns&(c.turns-1) == 0
+	if frame == c.frame {
+		return false
+	}
+	return quiet || c.turns == 2 || (c.turns >= 8 && c.turns&(c.turns-1) == 0)
 }
 
 // attend does what others asked the reader for. It reports whether the connection has ended.
@@ -134,12 +139,15 @@ func (c *Conn) expired() {
 
 // turn reads what the socket holds and feeds it. It reports whether the reader has to leave the parked read.
 func (c *Conn) turn() (leave bool) {
+	if c.frame == 0 {
+		c.frame = uintptr(unsafe.Pointer(&leave))
+	}
 	t := turns.Get().(*turn)
 	leave = c.readAll(t)
 	t.batch.Flush()
 	c.filt.parkLayers()
 	turns.Put(t)
-	if !leave && c.fed && c.tooDeep() {
+	if !leave && c.fed && c.tooDeep(uintptr(unsafe.Pointer(&leave))) {
 		c.trim = true
 		return true
 	}

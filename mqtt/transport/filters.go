@@ -22,7 +22,7 @@ type link struct {
 	wmu sync.Mutex
 }
 
-// below is what WebSocket stands on.
+// belowWS is what WebSocket stands on.
 func (l *link) belowWS() net.Conn {
 	if l.tls != nil {
 		return l.tls
@@ -93,7 +93,7 @@ type filters struct {
 	pre      []byte
 	dry      bool    // crypto/tls has nothing left; asking it would only make the stack grow
 	wire     *outbuf // ciphertext; guarded by the Conn's mu
-	farewell bool    // Close frame and close_notify are written
+	farewell bool    // the Close frame and close_notify are written
 }
 
 func (f *filters) copies() bool { return f != nil }

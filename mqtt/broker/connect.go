@@ -66,7 +66,10 @@ func (c *conn) setUp(p *mqtt.Connect) {
 	} else if c.version > mqtt.V50 {
 		c.version = mqtt.V50
 	}
-	c.maxPacket = p.Properties.NumberOr(mqtt.MaximumPacketSize, 1<<28+8)
+	c.maxPacket = 1<<28 + 8
+	if n, ok := p.Properties.Number(mqtt.MaximumPacketSize); ok && n > 0 {
+		c.maxPacket = n // 0 is an error, which is answered
+	}
 	c.noProblems = p.Properties.NumberOr(mqtt.RequestProblemInformation, 1) == 0
 	c.aliases.Reset(c.b.opt.TopicAliasMaximum)
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"net"
 	"reflect"
 	"sync"
@@ -26,11 +27,13 @@ func inWorld(t *testing.T, o Options, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { // also when the test gives up
+			if err := b.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		}()
 		test(&world{t, b})
-		if err := b.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
 	})
 }
 

@@ -83,6 +83,7 @@ func (r *runner) connect(ctx context.Context) error {
 	for _, p := range r.pubs {
 		if p.c != nil {
 			p.shard.pubs = append(p.shard.pubs, p)
+			p.window = min(r.s.InFlight, int(p.c.Connack().Properties.NumberOr(mqtt.ReceiveMaximum, 65535)))
 			r.protocol = p.c.Version()
 		}
 	}

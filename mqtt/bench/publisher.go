@@ -20,6 +20,8 @@ type publisher struct {
 	rec   *recorder
 	topic string
 	qos   mqtt.QoS
+	// window is how many messages may be under way, by our choice and the Server's.
+	window int
 
 	// Owned by the shard while a load runs.
 	turns, due uint64 // messages of this load that were sent, and that should have been
@@ -141,7 +143,8 @@ func (p *publisher) ended(token uint64, code mqtt.ReasonCode, err error) {
 	}
 	p.free = append(p.free, uint32(token)) //nolint:gosec // it was one
 	p.underWay--
-	room := !p.r.s.Max || p.underWay <= p.r.s.InFlight/2
+	// Half of the window at once: one by one would be one write each.
+	room := !p.r.s.Max || p.underWay <= p.window/2
 	p.mu.Unlock()
 
 	p.rec.mu.Lock()
@@ -196,7 +199,6 @@ func (p *publisher) forgive(now time.Duration) {
 // arrived is told each delivery of a QoS 0 message in a closed loop.
 func (p *publisher) arrived() {
 	n := p.delivered.Add(1)
-	// Half of the window at once: one by one would be one write each.
 	if half := max(1, int64(p.r.s.InFlight)*p.fanOut.Load()/2); n%half == 0 && p.blocked.CompareAndSwap(true, false) {
 		p.shard.wakeFor(p)
 	}

@@ -33,8 +33,12 @@ Examples:
   mqt bench -h localhost --rate 5k --json >result.json`,
 		Flags: flags(o.flags(s)),
 		Action: func(c *cli.Context) error {
-			if args := c.Args(); args.Len() > 1 || args.Len() == 1 && args.First() != "pubsub" {
-				return &usageError{text: "stray word " + shown(args.First()), hint: "see mqt bench --help"}
+			places := c.Args().Slice()
+			if len(places) > 0 && places[0] == "pubsub" {
+				places = places[1:]
+			}
+			if len(places) > 0 {
+				return &usageError{text: "stray word " + shown(places[0]), hint: "see mqt bench --help"}
 			}
 			return o.run(c.Context, s)
 		},

@@ -49,7 +49,7 @@ func (o *benchOptions) flags(s *Stdio) []*option {
 		number(load, "clients count", "`NUMBER` of clients, publishers and subscribers together (default: 1000)", &o.clients, 2, 2*bench.MaxClients),
 		number(load, "pubs publishers", "`NUMBER` of publishers", &o.pubs, 1, bench.MaxClients),
 		number(load, "subs subscribers", "`NUMBER` of subscribers", &o.subs, 1, bench.MaxClients),
-		load.value("rate r", fmt.Sprintf("`RATE` of all publishers together, messages a second: 500, 10k (default: %d)", bench.DefaultRate), rateTo(&o.rate)),
+		load.value("rate", fmt.Sprintf("`RATE` of all publishers together, messages a second: 500, 10k (default: %d)", bench.DefaultRate), rateTo(&o.rate)),
 		load.value("rate-per-client", "`RATE` of each publisher", rateTo(&o.perClient)),
 		load.value("interval_of_msg interval-of-msg", "`MILLISECONDS` between two messages of a publisher: another way to say --rate-per-client", everyTo(&o.perClient)),
 		load.toggle("max", "send as fast as the server acknowledges", &o.max),
@@ -67,7 +67,7 @@ func (o *benchOptions) flags(s *Stdio) []*option {
 
 		length.duration("duration", "`TIME` to measure (default: 10s)", &o.duration),
 		length.value("warmup warm-up", "`TIME` of load before that, which is not measured (default: 2s)", optional(&o.warmUp, &o.noWarmUp)),
-		number(length, "limit n", "end after this `NUMBER` of messages", &o.limit, 1, math.MaxInt32),
+		number(length, "limit", "end after this `NUMBER` of messages", &o.limit, 1, math.MaxInt32),
 		length.value("drain", "longest `TIME` to wait for what is under way at the end (default: 10s)", optional(&o.drain, &o.noDrain)),
 
 		out.list("o output", "`KIND=FILE` to write the result to: json=FILE, text=FILE; - is stdout; may be repeated", &o.outputs),

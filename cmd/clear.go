@@ -14,15 +14,33 @@ import (
 type clearer struct {
 	c     *client.Client
 	queue []*mqtt.Message
+	back  map[string]bool // topics whose clearing has not come back as a message
 	under sync.WaitGroup
 	mu    sync.Mutex
 	err   error // the first
 }
 
 func (q *clearer) add(topic string) {
+	if q.back == nil {
+		q.back = make(map[string]bool)
+	}
+	q.back[topic] = true
 	q.queue = append(q.queue, &mqtt.Message{Topic: topic, QoS: mqtt.QoS1, Retain: true})
 	q.start()
 }
+
+// echo tells that d is what add has published.
+func (q *clearer) echo(d *client.Delivery) bool {
+	if len(d.Payload) > 0 || !q.back[d.Topic] {
+		return false
+	}
+	delete(q.back, d.Topic)
+	return true
+}
+
+// done tells that all came back. A server sends what was retained before what
+// comes later, so that there is nothing left then.
+func (q *clearer) done() bool { return len(q.back) == 0 }
 
 // start publishes as far as there is room.
 func (q *clearer) start() {

@@ -121,7 +121,7 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile),
 		g.text("password-env", "`VARIABLE` with the password", &o.passwordEnv),
 		number(g, "keepalive k", "`SECONDS` between signs of life, 0 for none (default: 60)", &o.keepAlive, 0, 65535),
-		g.value("protocol-version mqtt-version V", "MQTT `VERSION`: 5, 311 or 31 (default: 5, or 3.1.1 with a server that has no 5)", o.readVersion),
+		g.value("protocol-version mqtt-version V", "MQTT `VERSION`: 5, 311 or 31 (default: 5, or 3.1.1 with a server that has no 5)", o.readVersion).oneOf("5", "311", "31"),
 		g.toggle("disable-clean-session c", "keep the session, and take up an earlier one; needs -i", &o.keepSession),
 		g.value("session-expiry session-expiry-interval x", "`SECONDS` that the session outlives the connection; -1 for ever", o.readExpiry),
 		number(g, "max-inflight M", "`NUMBER` of QoS 1 and 2 messages under way (default: what the server allows)", &o.maxInflight, 1, 65535),
@@ -144,7 +144,7 @@ func (o *connectOptions) willFlags() []*option {
 }
 
 func qosFlag(g group, names string, dst *mqtt.QoS) *option {
-	return g.value(names, "`QOS` 0, 1 or 2 (default: 0)", func(s string) (err error) { *dst, err = parseQoS(s); return err })
+	return g.value(names, "`QOS` 0, 1 or 2 (default: 0)", func(s string) (err error) { *dst, err = parseQoS(s); return err }).oneOf("0", "1", "2")
 }
 
 func parseQoS(s string) (mqtt.QoS, error) {

@@ -87,14 +87,14 @@ func explainConnect(e *connectFailure) (text, hint string) {
 	case errors.Is(e.err, client.ErrConnectionLost):
 		return e.url + ": " + strings.ReplaceAll(plain(e.err), ": EOF", ""), ""
 	}
-	if text, hint := explainTLS(e.err); text != "" {
-		return e.url + ": TLS: " + text, hint
-	}
 	text = e.url + ": " + strings.TrimSuffix(strings.TrimPrefix(plain(e.err), "connect: "), ": EOF")
 	if errors.Is(e.err, io.EOF) || errors.Is(e.err, syscall.ECONNRESET) {
-		hint = "does that port want TLS, or a WebSocket? Then the URL begins with mqtts:// or ws://"
+		return text, "does that port want TLS, or a WebSocket? Then the URL begins with mqtts:// or ws://"
 	}
-	return text, hint
+	if why, hint := explainTLS(e.err); why != "" {
+		return e.url + ": TLS: " + why, hint
+	}
+	return text, ""
 }
 
 func explainDial(url string, e *transport.DialError) (text, hint string) {

@@ -18,7 +18,8 @@ type option struct {
 	env   []string // more variables than MQT_NAME
 	bare  bool     // takes no value
 	// words is how many words the value has; nil: one. rest are the words behind the flag.
-	words func(rest []string) int
+	words   func(rest []string) int
+	choices []string // for completion: what the value can be
 
 	origin origin
 	typed  string // as it was written: "-q", "--qos", "MQT_QOS"
@@ -155,6 +156,12 @@ func dashed(name string) string {
 // envName is the variable that every flag can come from.
 func envName(flag string) string {
 	return "MQT_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// oneOf names the values that there are, for completion.
+func (o *option) oneOf(choices ...string) *option {
+	o.choices = choices
+	return o
 }
 
 // noValue marks a flag that stands alone.

@@ -56,6 +56,7 @@ func (p *propertySets) dashD(g group, commands []string) *option {
 		}
 		return 3
 	}
+	o.choices = commands
 	p.flags = append(p.flags, o)
 	return o
 }

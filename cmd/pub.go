@@ -51,7 +51,7 @@ func pubCommand(s *Stdio) *cli.Command {
 		in.toggle("null-message n", "the payload is empty; with -r this clears the retained message", &o.empty),
 		in.toggle("json", "each line of stdin is a message as sub --json prints it, topic and properties too", &o.json),
 		g.toggle("nul", "with -l, messages end with NUL instead of a line feed", &o.nul),
-		g.value("encoding", "`ENCODING` that the payload is given in: raw, hex or base64 (default: raw)", o.readEncoding),
+		g.value("encoding", "`ENCODING` that the payload is given in: raw, hex or base64 (default: raw)", o.readEncoding).oneOf("raw", "hex", "base64"),
 		number(g, "repeat", "publish the message `NUMBER` times", &o.repeat, 1, 1<<31-1),
 		g.duration("repeat-delay", "`TIME` between two of them", &o.repeatDelay),
 	}
@@ -168,6 +168,7 @@ type publisher struct {
 	lost  int // of those, not acknowledged
 	bad   int // of those, denied
 	first error
+	cause error // of what is lost
 }
 
 func (p *publisher) run(ctx context.Context) error {
@@ -293,6 +294,7 @@ func (p *publisher) done(_ uint64, _ mqtt.ReasonCode, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lost++
+	p.cause = err
 }
 
 func (p *publisher) deny(err error) {
@@ -330,6 +332,9 @@ func (p *publisher) drain(ctx context.Context) error {
 func (p *publisher) result(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err == nil {
+		err = p.cause
+	}
 	switch {
 	case err == nil && p.bad == 0:
 		return nil

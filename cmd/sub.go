@@ -59,7 +59,7 @@ Examples:
   value=$(mqt sub -t state -C 1 -W 2.5)
   mqt sub -t a -q 1 -t b -q 0 -F '@H:@M:@S.@N %t %x'
   mqt sub -c -i logger -q 1 -t 'log/#' --json >>log.ndjson
-  mqt sub -t '#' --retained-only --remove-retained -W 1`,
+  mqt sub -t '#' --retained-only --remove-retained`,
 		Flags:  flags(o.flags, o.connect.flags(s, "subscribe", "unsubscribe")),
 		Action: func(c *cli.Context) error { return o.run(c.Context, s) },
 	}
@@ -69,14 +69,14 @@ func (o *subOptions) topicFlags() []*option {
 	const g = group("Topics")
 	all := []*option{
 		g.list("topic t", "Topic `FILTER` to subscribe to; may be repeated", &o.topics),
-		g.value("qos q", "`QOS` 0, 1 or 2 (default: 0); given once it is for all topics, repeated for one after the other", o.readQoS),
+		g.value("qos q", "`QOS` 0, 1 or 2 (default: 0); given once it is for all topics, repeated for one after the other", o.readQoS).oneOf("0", "1", "2"),
 		g.list("unsubscribe U", "`FILTER` that a kept session shall not have any more; may be repeated", &o.unsubscribe),
 		g.list("filter-out T", "`FILTER` of topics not to print; may be repeated", &o.filterOut),
 		g.toggle("no-retained R", "no messages that were retained before", &o.noRetained),
 		g.toggle("retained-only", "only those; end at the first other one", &o.retainedOnly),
-		g.toggle("remove-retained", "clear the retained messages that come", &o.removeRetained),
+		g.toggle("remove-retained", "clear the retained messages that come; with --retained-only end when that is done", &o.removeRetained),
 		g.toggle("retain-as-published", "leave the retain flag as the publisher set it (MQTT 5)", &o.retainAsPublished),
-		g.value("retain-handling", "send retained messages `WHEN`: always, new or never (MQTT 5)", o.readRetainHandling),
+		g.value("retain-handling", "send retained messages `WHEN`: always, new or never (MQTT 5)", o.readRetainHandling).oneOf("always", "new", "never"),
 		g.toggle("no-local", "not what this client itself publishes (MQTT 5)", &o.noLocal),
 		g.toggle("allow-partial", "go on when only some topics are granted", &o.allowPartial),
 	}
@@ -348,6 +348,13 @@ func (r *subscriber) receive(ctx context.Context) error {
 
 // handle prints one message, if it is wanted.
 func (r *subscriber) handle(d *client.Delivery) error {
+	if r.clear.echo(d) {
+		d.Ack()
+		if r.o.retainedOnly && r.clear.done() {
+			return errDone
+		}
+		return nil
+	}
 	if r.o.retainedOnly && !d.Retain {
 		return errDone // left in the session
 	}

@@ -28,7 +28,7 @@ func (m *colorMode) flag(g group) *option {
 			return nil
 		}
 		return errors.New("it is auto, always or never")
-	})
+	}).oneOf("auto", "always", "never")
 }
 
 // style decides on colour for a stream. NO_COLOR is that of no-color.org.

@@ -28,7 +28,7 @@ func (o *tlsOptions) flags() []*option {
 		g.text("key", "`FILE` with its private key (PEM)", &o.key),
 		g.text("keypass", "`PASSPHRASE` of the key", &o.keypass),
 		g.toggle("insecure", "do not check the server's certificate: for tests", &o.insecure),
-		g.value("tls-version", "only this `VERSION`, tlsv1.2 or tlsv1.3", o.readVersion),
+		g.value("tls-version", "only this `VERSION`, tlsv1.2 or tlsv1.3", o.readVersion).oneOf("tlsv1.2", "tlsv1.3"),
 		g.list("tls-alpn", "`PROTOCOL` to offer by ALPN; may be repeated", &o.alpn),
 		g.text("tls-sni", "`NAME` to ask for and to check, if not the host's", &o.sni),
 		g.text("tls-keylog", "`FILE` to append the session's keys to, for Wireshark", &o.keylog).from("SSLKEYLOGFILE"),

@@ -1,0 +1,403 @@
+package cmd
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"mqt/completions"
+)
+
+var update = flag.Bool("update", false, "write the completion scripts anew")
+
+// TestCompletions holds the embedded scripts equal to the commands and flags that there are.
+func TestCompletions(t *testing.T) {
+	app := newApp(&Stdio{})
+	for shell, g := range map[string]struct {
+		file     string
+		generate func(*cli.App) string
+	}{
+		"bash": {"mqt.bash", bashScript}, "zsh": {"mqt.zsh", zshScript}, "fish": {"mqt.fish", fishScript}, "powershell": {"mqt.ps1", powershellScript},
+	} {
+		want := g.generate(app)
+		if *update {
+			if err := os.WriteFile(filepath.Join("..", "completions", g.file), []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if got, ok := completions.Script(shell); !ok || got != want {
+			t.Errorf("completions/%s is not what the commands and flags are: go test ./cmd -run Completions -update", g.file)
+		}
+	}
+	if n := len(completions.Shells()); n != 4 {
+		t.Errorf("%d shells", n)
+	}
+}
+
+// TestCompletionShells has each shell complete something with its script.
+func TestCompletionShells(t *testing.T) {
+	cases := []struct {
+		words []string
+		want  []string
+	}{
+		{[]string{"mqt", "pu"}, []string{"pub"}},
+		{[]string{"mqt", "pub", "--top"}, []string{"--topic", "--topic-alias", "--topic-alias-maximum"}},
+		{[]string{"mqt", "sub", "--retain-handling", "ne"}, []string{"never", "new"}},
+		{[]string{"mqt", "sub", "-t", "x", "--no-l"}, []string{"--no-local"}},
+		{[]string{"mqt", "completion", "fi"}, []string{"fish"}},
+	}
+	shells := map[string]func(t *testing.T, script string, words []string) string{"bash": runBash, "zsh": runZsh, "fish": runFish, "pwsh": runPowerShell}
+	for shell, run := range shells {
+		t.Run(shell, func(t *testing.T) {
+			if _, err := exec.LookPath(shell); err != nil {
+				t.Skipf("%s is not installed here", shell)
+			}
+			script, _ := completions.Script(map[string]string{"pwsh": "powershell"}[shell])
+			if script == "" {
+				script, _ = completions.Script(shell)
+			}
+			file := filepath.Join(t.TempDir(), "_mqt")
+			if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for _, tt := range cases {
+				got := strings.Fields(run(t, file, tt.words))
+				slices.Sort(got)
+				if !slices.Equal(slices.Compact(got), tt.want) {
+					t.Errorf("%v: %v, want %v", tt.words, got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func shellOutput(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return string(out)
+}
+
+func runBash(t *testing.T, script string, words []string) string {
+	const complete = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _mqt; printf '%s\n' "${COMPREPLY[@]}"`
+	return shellOutput(t, "bash", append([]string{"-c", complete, "bash", script}, words...)...)
+}
+
+// runZsh has an interactive zsh on a pseudo terminal complete the line. Its compadd prints the matches between two
+// lines that hold a NUL.
+func runZsh(t *testing.T, script string, words []string) string {
+	inner := filepath.Join(t.TempDir(), "inner")
+	if err := os.WriteFile(inner, []byte(`
+PROMPT=
+autoload -Uz compinit; compinit -D -u
+source '`+script+`'
+bindkey "^M" undefined
+bindkey "^J" undefined
+bindkey "^I" complete-word
+mark() { print -rn -- $'\0\n' }
+compprefuncs=(mark)
+comppostfuncs=(mark exit)
+zstyle ":completion:*" insert-tab false
+compadd() {
+  if [[ ${@[1,(i)(-|--)]} == *-(O|A)\ * ]]; then builtin compadd "$@"; return; fi
+  local -a hits
+  builtin compadd -A hits "$@"
+  local h
+  for h in $hits; do print -r -- $h; done
+}
+print ok
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := shellOutput(t, "zsh", "-f", "-c", `
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z source "$1"
+repeat 9; do zpty -r z line; [[ $line == ok* ]] && break; done
+zpty -w -n z "$2"$'\t'
+while zpty -r z; do :; done`, "zsh", inner, strings.Join(words, " "))
+	parts := strings.Split(out, "\x00")
+	if len(parts) < 2 {
+		t.Fatalf("zsh completed nothing: %q", out)
+	}
+	return parts[1]
+}
+
+func runFish(t *testing.T, script string, words []string) string {
+	out := shellOutput(t, "fish", "--no-config", "-c", `source $argv[1]; complete -C "$argv[2]"`, script, strings.Join(words, " "))
+	var b strings.Builder
+	for line := range strings.Lines(out) {
+		name, _, _ := strings.Cut(line, "\t")
+		b.WriteString(name + "\n")
+	}
+	return b.String()
+}
+
+func runPowerShell(t *testing.T, script string, words []string) string {
+	line := strings.Join(words, " ")
+	return shellOutput(t, "pwsh", "-NoProfile", "-Command", fmt.Sprintf(
+		`Get-Content -Raw '%s' | Invoke-Expression; (TabExpansion2 -inputScript '%s' -cursorColumn %d).CompletionMatches.CompletionText`, script, line, len(line)))
+}
+
+// completed is what the generators need of a flag.
+type completed struct {
+	short, long []string // with dashes
+	usage       string
+	value       string // the placeholder, "" for none
+	choices     []string
+	files       bool
+	words       int
+}
+
+func completedFlags(c *cli.Command) []completed {
+	var all []completed
+	for _, f := range c.Flags {
+		x := completed{value: placeholder(f), words: 1}
+		for _, n := range namesOf(f) {
+			if len(n) == 1 {
+				x.short = append(x.short, dashed(n))
+			} else {
+				x.long = append(x.long, dashed(n))
+			}
+		}
+		if d, ok := f.(cli.DocGenerationFlag); ok {
+			x.usage = strings.ReplaceAll(d.GetUsage(), "`", "")
+		}
+		if o, ok := f.(*option); ok {
+			x.choices = o.choices
+			if o.words != nil {
+				x.words = o.words(nil)
+			}
+		}
+		x.files = slices.Contains([]string{"FILE", "PATH", "DIRECTORY"}, x.value)
+		all = append(all, x)
+	}
+	return append(all, completed{long: []string{"--help"}, usage: "show the flags"})
+}
+
+func (c *completed) names() []string { return slices.Concat(c.short, c.long) }
+
+func commandNames(app *cli.App) []string {
+	var names []string
+	for _, c := range app.Commands {
+		names = append(names, c.Name)
+	}
+	return append(names, "help")
+}
+
+const generatedBy = "# Written by a test from the commands and flags: go test ./cmd -run Completions -update\n"
+
+func bashScript(app *cli.App) string {
+	var values, flags strings.Builder
+	for _, c := range app.Commands {
+		var all []string
+		for _, f := range completedFlags(c) {
+			all = append(all, f.names()...)
+			if f.value == "" {
+				continue
+			}
+			var cases []string
+			for _, n := range f.names() {
+				cases = append(cases, c.Name+":"+n)
+			}
+			action := "return"
+			switch {
+			case f.choices != nil:
+				action = fmt.Sprintf("COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return", strings.Join(f.choices, " "))
+			case f.files:
+				action = `compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return`
+			}
+			fmt.Fprintf(&values, "    %s) %s ;;\n", strings.Join(cases, "|"), action)
+		}
+		if c.ArgsUsage == "SHELL" {
+			all = append(all, completions.Shells()...)
+		}
+		fmt.Fprintf(&flags, "    %s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", c.Name, strings.Join(all, " "))
+	}
+	return "# bash completion for mqt\n" + generatedBy + `
+_mqt() {
+  local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    COMPREPLY=($(compgen -W '` + strings.Join(commandNames(app), " ") + ` --help --version' -- "$cur"))
+    return
+  fi
+  # A flag's value.
+  case ${COMP_WORDS[1]}:${COMP_WORDS[COMP_CWORD - 1]} in
+` + values.String() + `  esac
+  case ${COMP_WORDS[1]} in
+` + flags.String() + `    help) COMPREPLY=($(compgen -W '` + strings.Join(commandNames(app), " ") + `' -- "$cur")) ;;
+  esac
+}
+
+complete -F _mqt mqt
+`
+}
+
+func zshQuote(s string) string {
+	s = strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`, `:`, `\:`).Replace(s)
+	return strings.ReplaceAll(s, `'`, `'\''`)
+}
+
+func zshScript(app *cli.App) string {
+	var b strings.Builder
+	b.WriteString("#compdef mqt\n" + generatedBy + "\n_mqt() {\n  local context state state_descr line\n  typeset -A opt_args\n  if ((CURRENT == 2)); then\n    local -a commands=(\n")
+	for _, c := range app.Commands {
+		fmt.Fprintf(&b, "      '%s:%s'\n", c.Name, zshQuote(c.Usage))
+	}
+	b.WriteString("      'help:show the flags of a command'\n      '--help:show the commands and exit codes'\n      '--version:show the version'\n    )\n" +
+		"    _describe command commands\n    return\n  fi\n  local command=$words[2]\n  shift words\n  ((CURRENT--))\n  case $command in\n")
+	for _, c := range app.Commands {
+		fmt.Fprintf(&b, "  %s)\n    _arguments -S \\\n", c.Name)
+		for _, f := range completedFlags(c) {
+			for _, n := range f.names() {
+				fmt.Fprintf(&b, "      '*%s[%s]%s' \\\n", n, zshQuote(f.usage), zshValue(&f))
+			}
+		}
+		rest := "      '*: :'\n"
+		if c.ArgsUsage == "SHELL" {
+			rest = fmt.Sprintf("      '1:shell:(%s)'\n", strings.Join(completions.Shells(), " "))
+		}
+		b.WriteString(rest + "    ;;\n")
+	}
+	fmt.Fprintf(&b, "  help)\n    _arguments '1:command:(%s)'\n    ;;\n  esac\n}\n\n", strings.Join(commandNames(app), " "))
+	b.WriteString("# Sourced, it registers itself; in $fpath it is called.\nif [[ $funcstack[1] == _mqt ]]; then\n  _mqt \"$@\"\nelse\n  compdef _mqt mqt\nfi\n")
+	return b.String()
+}
+
+func zshValue(f *completed) string {
+	if f.value == "" {
+		return ""
+	}
+	action := " "
+	switch {
+	case f.choices != nil:
+		action = "(" + strings.Join(f.choices, " ") + ")"
+	case f.files:
+		action = "_files"
+	}
+	s := ":" + zshQuote(f.value) + ":" + action
+	for range f.words - 1 {
+		s += ":" + zshQuote(f.value) + ": "
+	}
+	return s
+}
+
+func fishQuote(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" }
+
+func fishScript(app *cli.App) string {
+	var b strings.Builder
+	b.WriteString("# fish completion for mqt\n" + generatedBy + "\ncomplete -c mqt -f\n")
+	for _, c := range app.Commands {
+		fmt.Fprintf(&b, "complete -c mqt -n __fish_use_subcommand -a %s -d %s\n", c.Name, fishQuote(c.Usage))
+	}
+	b.WriteString("complete -c mqt -n __fish_use_subcommand -a help -d 'show the flags of a command'\n" +
+		"complete -c mqt -n __fish_use_subcommand -l help -d 'show the commands and exit codes'\n" +
+		"complete -c mqt -n __fish_use_subcommand -l version -d 'show the version'\n" +
+		"complete -c mqt -n '__fish_seen_subcommand_from help' -a " + fishQuote(strings.Join(commandNames(app), " ")) + "\n")
+	for _, c := range app.Commands {
+		on := "complete -c mqt -n '__fish_seen_subcommand_from " + c.Name + "'"
+		if c.ArgsUsage == "SHELL" {
+			fmt.Fprintf(&b, "%s -a %s\n", on, fishQuote(strings.Join(completions.Shells(), " ")))
+		}
+		for _, f := range completedFlags(c) {
+			b.WriteString(on)
+			for _, n := range f.short {
+				b.WriteString(" -s " + n[1:])
+			}
+			for _, n := range f.long {
+				b.WriteString(" -l " + n[2:])
+			}
+			switch {
+			case f.choices != nil:
+				b.WriteString(" -x -a " + fishQuote(strings.Join(f.choices, " ")))
+			case f.files:
+				b.WriteString(" -r -F")
+			case f.value != "":
+				b.WriteString(" -x")
+			}
+			b.WriteString(" -d " + fishQuote(f.usage) + "\n")
+		}
+	}
+	return b.String()
+}
+
+func psQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func psList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = psQuote(w)
+	}
+	return "@(" + strings.Join(quoted, ", ") + ")"
+}
+
+func powershellScript(app *cli.App) string {
+	var table, values strings.Builder
+	for _, c := range app.Commands {
+		fmt.Fprintf(&table, "        %s = @(\n", psQuote(c.Name))
+		if c.ArgsUsage == "SHELL" {
+			for _, s := range completions.Shells() {
+				fmt.Fprintf(&table, "            @(%s, 'shell')\n", psQuote(s))
+			}
+		}
+		for _, f := range completedFlags(c) {
+			for _, n := range f.names() {
+				fmt.Fprintf(&table, "            @(%s, %s)\n", psQuote(n), psQuote(f.usage))
+				switch {
+				case f.choices != nil:
+					fmt.Fprintf(&values, "        %s = %s\n", psQuote(c.Name+" "+n), psList(f.choices))
+				case f.value != "":
+					fmt.Fprintf(&values, "        %s = @()\n", psQuote(c.Name+" "+n))
+				}
+			}
+		}
+		table.WriteString("        )\n")
+	}
+	return "# PowerShell completion for mqt\n" + generatedBy + `
+Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+    # Names differ in case alone (-p, -P), so the tables must not fold it.
+    $flags = [System.Collections.Hashtable]::new([System.StringComparer]::Ordinal)
+    $values = [System.Collections.Hashtable]::new([System.StringComparer]::Ordinal)
+    $entries = @{
+` + table.String() + `    }
+    foreach ($key in $entries.Keys) { $flags[$key] = $entries[$key] }
+    $commands = ` + psList(append(commandNames(app), "--help", "--version")) + `
+    $words = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition -or $wordToComplete -eq '' } | ForEach-Object { $_.ToString() })
+    $result = { param($text, $tip) [System.Management.Automation.CompletionResult]::new($text, $text, 'ParameterValue', $tip) }
+    if ($words.Count -le 1) {
+        $commands | Where-Object { $_.StartsWith($wordToComplete) } | ForEach-Object { & $result $_ $_ }
+        return
+    }
+    $after = $words[1] + ' ' + $words[-1]
+` + psValues(values.String()) + `    if ($words.Count -gt 2 -and $values.ContainsKey($after)) {
+        $values[$after] | Where-Object { $_.StartsWith($wordToComplete) } | ForEach-Object { & $result $_ $_ }
+        return
+    }
+    if ($flags.ContainsKey($words[1])) {
+        $flags[$words[1]] | Where-Object { $_[0].StartsWith($wordToComplete, [System.StringComparison]::Ordinal) } | ForEach-Object { & $result $_[0] $_[1] }
+    }
+}
+`
+}
+
+// psValues turns the lines of a table into assignments: a literal would fold the case of its keys.
+func psValues(lines string) string {
+	var b strings.Builder
+	for line := range strings.Lines(lines) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		fmt.Fprintf(&b, "    $values[%s] = %s\n", key, value)
+	}
+	return b.String()
+}

@@ -1,0 +1,265 @@
+package cmd_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mqt/cmd"
+)
+
+// TestMain makes the test binary be mqt where a script runs mqt.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mqt": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		context.AfterFunc(ctx, stop)
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+		os.Exit(cmd.Main(ctx, os.Args[1:], cmd.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	}})
+}
+
+// scriptTimeout is for a step that should take no time.
+const scriptTimeout = 30 * time.Second
+
+// TestScripts runs the promises of the command line, one a file.
+//
+//	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, with MQTT_URL set to it
+//	server KIND                    starts a scripted server, see server_test.go, the same way
+//	sub NAME ARGS                  starts mqt sub and waits until it has subscribed
+//	ended NAME CODE                waits for its end; NAME.out and NAME.err are what it wrote
+//	signal NAME INT|TERM|KILL      signals it
+//	exits CODE PROGRAM ARGS        runs a program that ends so; stdout and stderr check its words
+//	lines N FILE                   checks that a file has so many lines
+//	gen KIND FILE                  makes a file: see generate
+//	certs DIRECTORY                makes certificates, see certs_test.go
+//	waitfor FILE [REGEXP]          waits until the file is there and matches
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("..", "testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[programsKey{}] = &programs{running: make(map[string]*program)}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"broker": startBroker, "server": startServer, "sub": startSub, "ended": ended, "signal": signalProgram,
+			"exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
+		},
+	})
+}
+
+type programsKey struct{}
+
+// programs are those that a script has started.
+type programs struct {
+	running map[string]*program
+}
+
+// program runs in the background.
+type program struct {
+	cmd      *exec.Cmd
+	out, err *output
+	done     chan struct{}
+	code     int
+}
+
+// output can be looked at while it is written.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func start(ts *testscript.TestScript, name string, args ...string) *program {
+	all := ts.Value(programsKey{}).(*programs)
+	if all.running[name] != nil {
+		ts.Fatalf("%s runs already", name)
+	}
+	path, err := exec.LookPath("mqt")
+	ts.Check(err)
+	p := &program{cmd: exec.Command(path, args...), out: &output{}, err: &output{}, done: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = ts.Getenv("WORK"), p.out, p.err
+	for _, v := range os.Environ() { // what the test process has, less what would steer the program
+		if !strings.HasPrefix(v, "MQT") {
+			p.cmd.Env = append(p.cmd.Env, v)
+		}
+	}
+	for _, v := range []string{"MQTT_URL", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE"} {
+		if value := ts.Getenv(v); value != "" {
+			p.cmd.Env = append(p.cmd.Env, v+"="+value)
+		}
+	}
+	ts.Check(p.cmd.Start())
+	all.running[name] = p
+	go func() {
+		p.cmd.Wait()
+		p.code = p.cmd.ProcessState.ExitCode()
+		close(p.done)
+	}()
+	ts.Defer(func() {
+		p.cmd.Process.Kill()
+		<-p.done
+	})
+	return p
+}
+
+func poll(ts *testscript.TestScript, what string, ok func() bool) {
+	for deadline := time.Now().Add(scriptTimeout); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: not within %v", what, scriptTimeout)
+		}
+	}
+}
+
+func startBroker(ts *testscript.TestScript, _ bool, args []string) {
+	name, port := "broker", []string{"-p", "0"}
+	for len(args) > 0 && strings.Contains(args[0], "=") && args[0][0] != '-' {
+		name, args = strings.TrimPrefix(args[0], "name="), args[1:]
+	}
+	if len(args) > 0 {
+		port = nil
+	}
+	ready := ts.MkAbs(name + ".ready")
+	p := start(ts, name, append(append([]string{"broker", "-v", "--ready-file", ready}, port...), args...)...)
+	poll(ts, "the broker's ready file", func() bool {
+		select {
+		case <-p.done:
+			ts.Fatalf("the broker ended with %d: %s", p.code, p.err)
+		default:
+		}
+		b, err := os.ReadFile(ready)
+		if err == nil {
+			url, _, _ := strings.Cut(string(b), "\n")
+			ts.Setenv("MQTT_URL", url)
+		}
+		return err == nil
+	})
+}
+
+func startSub(ts *testscript.TestScript, _ bool, args []string) {
+	p := start(ts, args[0], append([]string{"sub", "-d"}, args[1:]...)...)
+	poll(ts, "the subscription", func() bool {
+		select {
+		case <-p.done:
+			ts.Fatalf("sub ended with %d: %s", p.code, p.err)
+		default:
+		}
+		return strings.Contains(p.err.String(), "<- SUBACK")
+	})
+}
+
+func running(ts *testscript.TestScript, name string) *program {
+	p := ts.Value(programsKey{}).(*programs).running[name]
+	if p == nil {
+		ts.Fatalf("%s was not started", name)
+	}
+	return p
+}
+
+func ended(ts *testscript.TestScript, _ bool, args []string) {
+	p := running(ts, args[0])
+	select {
+	case <-p.done:
+	case <-time.After(scriptTimeout):
+		ts.Fatalf("%s does not end; stdout %q, stderr %s", args[0], p.out, p.err)
+	}
+	delete(ts.Value(programsKey{}).(*programs).running, args[0])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".out"), []byte(p.out.String()), 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".err"), []byte(p.err.String()), 0o644))
+	if want, err := strconv.Atoi(args[1]); err != nil || p.code != want {
+		ts.Fatalf("%s ended with %d, want %s; stderr:\n%s", args[0], p.code, args[1], p.err)
+	}
+}
+
+func signalProgram(ts *testscript.TestScript, _ bool, args []string) {
+	sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]
+	ts.Check(running(ts, args[0]).cmd.Process.Signal(sig))
+}
+
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if want, err := strconv.Atoi(args[0]); err != nil || code != want {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func lines(ts *testscript.TestScript, _ bool, args []string) {
+	if n := strings.Count(ts.ReadFile(args[1]), "\n"); fmt.Sprint(n) != args[0] {
+		ts.Fatalf("%s has %d lines, want %s", args[1], n, args[0])
+	}
+}
+
+// generate makes what a script cannot hold: bytes (all values, NUL first), seq (100,000 numbered lines), longline (two
+// lines of 3 MB and no line feed at the end), mix (lines with NUL, CR and nothing), big (10 MB without pattern).
+func generate(ts *testscript.TestScript, _ bool, args []string) {
+	var b bytes.Buffer
+	switch args[0] {
+	case "bytes":
+		for i := range 512 {
+			b.WriteByte(byte(i))
+		}
+	case "seq":
+		for i := range 100_000 {
+			fmt.Fprintln(&b, i)
+		}
+	case "longline":
+		b.WriteString(strings.Repeat("a", 3e6) + "\n" + strings.Repeat("b", 3e6))
+	case "mix":
+		b.WriteString("one\n\n\x00two\x00\nthree\r\n\xff\xfe\nlast")
+	case "big":
+		x := uint32(1)
+		for range 10 << 20 {
+			x = x*1664525 + 1013904223
+			b.WriteByte(byte(x >> 24))
+		}
+	default:
+		ts.Fatalf("gen: no %s", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o644))
+}
+
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	re := regexp.MustCompile("")
+	if len(args) > 1 {
+		re = regexp.MustCompile(args[1])
+	}
+	poll(ts, args[0], func() bool {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if p := ts.Value(programsKey{}).(*programs).running[args[0]]; p != nil {
+			b, err = []byte(p.out.String()+p.err.String()), nil
+		}
+		return err == nil && re.Match(b)
+	})
+}

@@ -64,8 +64,8 @@ func (c *Conn) run() {
 }
 
 // tooDeep decides whether to park on a new goroutine: the stack that a handler has made grow never shrinks to the first
-// 2 KiB again, and would be most of what an idle connection costs. That is worth its 10 µs after the second turn (CONNECT
-// and SUBSCRIBE are done), after a long silence (more may follow), and now and then; a busy connection is left alone.
+// 2 KiB again, and would be most of what an idle connection costs. That is worth its 10 µs after the first two turns
+// (CONNECT and SUBSCRIBE, so that a storm of connects uses the grown stacks in turn), after a long silence (more may follow), and now and then; a busy connection is left alone.
 // frame is where the caller's stack frame is: it moves when the stack grows.
 func (c *Conn) tooDeep(frame uintptr) bool {
 	c.turns++
@@ -75,7 +75,7 @@ func (c *Conn) tooDeep(frame uintptr) bool {
 	if frame == c.frame {
 		return false
 	}
-	return quiet || c.turns == 2 || (c.turns >= 8 && c.turns&(c.turns-1) == 0)
+	return quiet || c.turns <= 2 || (c.turns >= 8 && c.turns&(c.turns-1) == 0)
 }
 
 // attend does what others asked the reader for. It reports whether the connection has ended.

@@ -87,14 +87,13 @@ func explainConnect(e *connectFailure) (text, hint string) {
 	case errors.Is(e.err, client.ErrConnectionLost):
 		return e.url + ": " + strings.ReplaceAll(plain(e.err), ": EOF", ""), ""
 	}
-	text = e.url + ": " + strings.TrimSuffix(strings.TrimPrefix(plain(e.err), "connect: "), ": EOF")
 	if errors.Is(e.err, io.EOF) || errors.Is(e.err, syscall.ECONNRESET) {
-		return text, "does that port want TLS, or a WebSocket? Then the URL begins with mqtts:// or ws://"
+		return e.url + ": the server closed the connection without an answer", "does that port want TLS, or a WebSocket? Then the URL begins with mqtts:// or ws://"
 	}
 	if why, hint := explainTLS(e.err); why != "" {
 		return e.url + ": TLS: " + why, hint
 	}
-	return text, ""
+	return e.url + ": " + strings.TrimPrefix(plain(e.err), "connect: "), ""
 }
 
 func explainDial(url string, e *transport.DialError) (text, hint string) {

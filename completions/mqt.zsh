@@ -1,0 +1,369 @@
+#compdef mqt
+# Written by a test from the commands and flags: go test ./cmd -run Completions -update
+
+_mqt() {
+  local context state state_descr line
+  typeset -A opt_args
+  if ((CURRENT == 2)); then
+    local -a commands=(
+      'pub:publish messages'
+      'sub:print messages as they come'
+      'bench:load-test a broker'
+      'broker:serve MQTT 3.1, 3.1.1 and 5.0, in memory'
+      'completion:print the script with which a shell completes mqt'
+      'help:show the flags of a command'
+      '--help:show the commands and exit codes'
+      '--version:show the version'
+    )
+    _describe command commands
+    return
+  fi
+  local command=$words[2]
+  shift words
+  ((CURRENT--))
+  case $command in
+  pub)
+    _arguments -S \
+      '*-t[TOPIC to publish to]:TOPIC: ' \
+      '*--topic[TOPIC to publish to]:TOPIC: ' \
+      '*-q[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
+      '*--qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
+      '*-r[retain the message]' \
+      '*--retain[retain the message]' \
+      '*-m[TEXT is the payload]:TEXT: ' \
+      '*--message[TEXT is the payload]:TEXT: ' \
+      '*-f[FILE is the payload; - is stdin]:FILE:_files' \
+      '*--file[FILE is the payload; - is stdin]:FILE:_files' \
+      '*-s[all of stdin is the payload]' \
+      '*--stdin-file[all of stdin is the payload]' \
+      '*-l[each line of stdin is a message]' \
+      '*--stdin-line[each line of stdin is a message]' \
+      '*-n[the payload is empty; with -r this clears the retained message]' \
+      '*--null-message[the payload is empty; with -r this clears the retained message]' \
+      '*--json[each line of stdin is a message as sub --json prints it, topic and properties too]' \
+      '*--nul[with -l, messages end with NUL instead of a line feed]' \
+      '*--encoding[ENCODING that the payload is given in\: raw, hex or base64 (default\: raw)]:ENCODING:(raw hex base64)' \
+      '*--repeat[publish the message NUMBER times]:NUMBER: ' \
+      '*--repeat-delay[TIME between two of them]:TIME: ' \
+      '*--payload-format-indicator[payload format indicator of the message, 0|1]:0|1: ' \
+      '*--message-expiry-interval[message expiry interval of the message, a NUMBER]:NUMBER: ' \
+      '*--content-type[content type of the message, a TEXT]:TEXT: ' \
+      '*--response-topic[response topic of the message, a TEXT]:TEXT: ' \
+      '*--correlation-data[correlation data of the message, any DATA]:DATA: ' \
+      '*--topic-alias[topic alias of the message, a NUMBER]:NUMBER: ' \
+      '*--user-property[user property KEY=VALUE of the message; may be repeated]:KEY=VALUE: ' \
+      '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
+      '*-A[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--ws[speak MQTT over WebSocket]' \
+      '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
+      '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
+      '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
+      '*--retry[try again when there is no connection at first, or it is lost]' \
+      '*--retry-max[NUMBER of attempts in a row; implies --retry (default\: no end)]:NUMBER: ' \
+      '*--retry-delay[longest TIME before the first new attempt, doubled each time up to 30s; implies --retry]:TIME: ' \
+      '*-i[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*--id[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*--client-id[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*-I[Client Identifier from PREFIX and the process number]:PREFIX: ' \
+      '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
+      '*-u[user NAME]:NAME: ' \
+      '*--username[user NAME]:NAME: ' \
+      '*-P[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--password-file[FILE with the password on its first line]:FILE:_files' \
+      '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--protocol-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*-c[keep the session, and take up an earlier one; needs -i]' \
+      '*--disable-clean-session[keep the session, and take up an earlier one; needs -i]' \
+      '*-x[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*--session-expiry[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*--session-expiry-interval[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*-M[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*--max-inflight[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*--authentication-method[authentication method of CONNECT, a TEXT]:TEXT: ' \
+      '*--authentication-data[authentication data of CONNECT, any DATA]:DATA: ' \
+      '*--request-problem-information[request problem information of CONNECT, 0|1]:0|1: ' \
+      '*--request-response-information[request response information of CONNECT, 0|1]:0|1: ' \
+      '*--receive-maximum[receive maximum of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--topic-alias-maximum[topic alias maximum of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--connect-user-property[user property KEY=VALUE of CONNECT; may be repeated]:KEY=VALUE: ' \
+      '*--maximum-packet-size[maximum packet size of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--disconnect-session-expiry-interval[session expiry interval of DISCONNECT, a NUMBER]:NUMBER: ' \
+      '*--disconnect-reason-string[reason string of DISCONNECT, a TEXT]:TEXT: ' \
+      '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
+      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, publish]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect publish):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, publish]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect publish):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do the next two]:FILE:_files' \
+      '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
+      '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
+      '*--key[FILE with its private key (PEM)]:FILE:_files' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--insecure[do not check the server'\''s certificate\: for tests]' \
+      '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
+      '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
+      '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
+      '*--will-topic[TOPIC of the message that the server publishes when this client is gone]:TOPIC: ' \
+      '*--will-payload[TEXT of the will]:TEXT: ' \
+      '*--will-file[FILE with the payload of the will]:FILE:_files' \
+      '*--will-qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
+      '*--will-retain[retain the will]' \
+      '*--will-payload-format-indicator[payload format indicator of the will, 0|1]:0|1: ' \
+      '*--will-message-expiry-interval[message expiry interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
+      '*--will-response-topic[response topic of the will, a TEXT]:TEXT: ' \
+      '*--will-correlation-data[correlation data of the will, any DATA]:DATA: ' \
+      '*--will-will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
+      '*-d[show every packet, both ways, on stderr]' \
+      '*--debug[show every packet, both ways, on stderr]' \
+      '*--quiet[print no messages but data]' \
+      '*--help[show the flags]' \
+      '*: :'
+    ;;
+  sub)
+    _arguments -S \
+      '*-t[Topic FILTER to subscribe to; may be repeated]:FILTER: ' \
+      '*--topic[Topic FILTER to subscribe to; may be repeated]:FILTER: ' \
+      '*-q[QOS 0, 1 or 2 (default\: 0); given once it is for all topics, repeated for one after the other]:QOS:(0 1 2)' \
+      '*--qos[QOS 0, 1 or 2 (default\: 0); given once it is for all topics, repeated for one after the other]:QOS:(0 1 2)' \
+      '*-U[FILTER that a kept session shall not have any more; may be repeated]:FILTER: ' \
+      '*--unsubscribe[FILTER that a kept session shall not have any more; may be repeated]:FILTER: ' \
+      '*-T[FILTER of topics not to print; may be repeated]:FILTER: ' \
+      '*--filter-out[FILTER of topics not to print; may be repeated]:FILTER: ' \
+      '*-R[no messages that were retained before]' \
+      '*--no-retained[no messages that were retained before]' \
+      '*--retained-only[only those; end at the first other one]' \
+      '*--remove-retained[clear the retained messages that come; with --retained-only end when that is done]' \
+      '*--retain-as-published[leave the retain flag as the publisher set it (MQTT 5)]' \
+      '*--retain-handling[send retained messages WHEN\: always, new or never (MQTT 5)]:WHEN:(always new never)' \
+      '*--no-local[not what this client itself publishes (MQTT 5)]' \
+      '*--allow-partial[go on when only some topics are granted]' \
+      '*--subscription-identifier[subscription identifier of SUBSCRIBE, a NUMBER]:NUMBER: ' \
+      '*--user-property[user property KEY=VALUE of SUBSCRIBE; may be repeated]:KEY=VALUE: ' \
+      '*--unsubscribe-user-property[user property KEY=VALUE of UNSUBSCRIBE; may be repeated]:KEY=VALUE: ' \
+      '*-v[print the topic before the payload]' \
+      '*--verbose[print the topic before the payload]' \
+      '*-F[FORMAT of a message, in mosquitto'\''s language\: see below]:FORMAT: ' \
+      '*--format[FORMAT of a message, in mosquitto'\''s language\: see below]:FORMAT: ' \
+      '*--json[print one JSON object a line]' \
+      '*--pretty[indent JSON]' \
+      '*-N[no line feed after a message]' \
+      '*--no-eol[no line feed after a message]' \
+      '*--random-filter[print only PERCENT of the messages, by chance]:PERCENT: ' \
+      '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
+      '*-C[end after NUMBER messages]:NUMBER: ' \
+      '*--count[end after NUMBER messages]:NUMBER: ' \
+      '*-W[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \
+      '*--timeout[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \
+      '*-E[end when the server has granted the subscriptions]' \
+      '*--exit-after-subscribe[end when the server has granted the subscriptions]' \
+      '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
+      '*-A[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--ws[speak MQTT over WebSocket]' \
+      '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
+      '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
+      '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
+      '*--retry[try again when there is no connection at first, or it is lost]' \
+      '*--retry-max[NUMBER of attempts in a row; implies --retry (default\: no end)]:NUMBER: ' \
+      '*--retry-delay[longest TIME before the first new attempt, doubled each time up to 30s; implies --retry]:TIME: ' \
+      '*-i[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*--id[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*--client-id[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*-I[Client Identifier from PREFIX and the process number]:PREFIX: ' \
+      '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
+      '*-u[user NAME]:NAME: ' \
+      '*--username[user NAME]:NAME: ' \
+      '*-P[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--password-file[FILE with the password on its first line]:FILE:_files' \
+      '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--protocol-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*-c[keep the session, and take up an earlier one; needs -i]' \
+      '*--disable-clean-session[keep the session, and take up an earlier one; needs -i]' \
+      '*-x[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*--session-expiry[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*--session-expiry-interval[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*-M[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*--max-inflight[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*--authentication-method[authentication method of CONNECT, a TEXT]:TEXT: ' \
+      '*--authentication-data[authentication data of CONNECT, any DATA]:DATA: ' \
+      '*--request-problem-information[request problem information of CONNECT, 0|1]:0|1: ' \
+      '*--request-response-information[request response information of CONNECT, 0|1]:0|1: ' \
+      '*--receive-maximum[receive maximum of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--topic-alias-maximum[topic alias maximum of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--connect-user-property[user property KEY=VALUE of CONNECT; may be repeated]:KEY=VALUE: ' \
+      '*--maximum-packet-size[maximum packet size of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--disconnect-session-expiry-interval[session expiry interval of DISCONNECT, a NUMBER]:NUMBER: ' \
+      '*--disconnect-reason-string[reason string of DISCONNECT, a TEXT]:TEXT: ' \
+      '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
+      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, subscribe, unsubscribe]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect subscribe unsubscribe):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, subscribe, unsubscribe]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect subscribe unsubscribe):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do the next two]:FILE:_files' \
+      '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
+      '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
+      '*--key[FILE with its private key (PEM)]:FILE:_files' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--insecure[do not check the server'\''s certificate\: for tests]' \
+      '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
+      '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
+      '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
+      '*--will-topic[TOPIC of the message that the server publishes when this client is gone]:TOPIC: ' \
+      '*--will-payload[TEXT of the will]:TEXT: ' \
+      '*--will-file[FILE with the payload of the will]:FILE:_files' \
+      '*--will-qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
+      '*--will-retain[retain the will]' \
+      '*--will-payload-format-indicator[payload format indicator of the will, 0|1]:0|1: ' \
+      '*--will-message-expiry-interval[message expiry interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
+      '*--will-response-topic[response topic of the will, a TEXT]:TEXT: ' \
+      '*--will-correlation-data[correlation data of the will, any DATA]:DATA: ' \
+      '*--will-will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
+      '*-d[show every packet, both ways, on stderr]' \
+      '*--debug[show every packet, both ways, on stderr]' \
+      '*--quiet[print no messages but data]' \
+      '*--help[show the flags]' \
+      '*: :'
+    ;;
+  bench)
+    _arguments -S \
+      '*--shape[SHAPE is who publishes to whom\: pairs, fan-in or fan-out (default\: pairs)]:SHAPE: ' \
+      '*--clients[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
+      '*--count[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
+      '*--pubs[NUMBER of publishers]:NUMBER: ' \
+      '*--publishers[NUMBER of publishers]:NUMBER: ' \
+      '*--subs[NUMBER of subscribers]:NUMBER: ' \
+      '*--subscribers[NUMBER of subscribers]:NUMBER: ' \
+      '*--rate[RATE of all publishers together, messages a second\: 500, 10k (default\: 3000)]:RATE: ' \
+      '*--rate-per-client[RATE of each publisher]:RATE: ' \
+      '*--interval_of_msg[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
+      '*--interval-of-msg[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
+      '*--max[send as fast as the server acknowledges]' \
+      '*-F[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
+      '*-M[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
+      '*--inflight[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
+      '*--max-inflight[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
+      '*--connrate[RATE of new connections, a second (default\: no bound)]:RATE: ' \
+      '*--interval[MILLISECONDS between two connects\: another way to say --connrate]:MILLISECONDS: ' \
+      '*--connecting[NUMBER of clients that connect at the same time (default\: 64, which is the most)]:NUMBER: ' \
+      '*-q[QOS of the publishers, which take turns\: 1, or 0,1,2 (default\: 0,1,2)]:QOS: ' \
+      '*--qos[QOS of the publishers, which take turns\: 1, or 0,1,2 (default\: 0,1,2)]:QOS: ' \
+      '*--sub-qos[QOS of the subscriptions (default\: as the publishers)]:QOS: ' \
+      '*-s[payload BYTES (default\: 64)]:BYTES: ' \
+      '*--size[payload BYTES (default\: 64)]:BYTES: ' \
+      '*--no-tracking[leave the header out of payloads\: no end-to-end latency, no check of delivery]' \
+      '*--topic-prefix[TOPIC in front of every topic (default\: bench/ and the run)]:TOPIC: ' \
+      '*--run-id[ID in topics and Client Identifiers, up to 8 letters and digits (default\: random)]:ID: ' \
+      '*--duration[TIME to measure (default\: 10s)]:TIME: ' \
+      '*--warmup[TIME of load before that, which is not measured (default\: 2s)]:TIME: ' \
+      '*--warm-up[TIME of load before that, which is not measured (default\: 2s)]:TIME: ' \
+      '*--limit[end after this NUMBER of messages]:NUMBER: ' \
+      '*--drain[longest TIME to wait for what is under way at the end (default\: 10s)]:TIME: ' \
+      '*-o[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
+      '*--output[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
+      '*--json[print the result as JSON, and the text on stderr]' \
+      '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
+      '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
+      '*-A[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--ws[speak MQTT over WebSocket]' \
+      '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
+      '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
+      '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
+      '*-u[user NAME]:NAME: ' \
+      '*--username[user NAME]:NAME: ' \
+      '*-P[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*--password-file[FILE with the password on its first line]:FILE:_files' \
+      '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--protocol-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do the next two]:FILE:_files' \
+      '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
+      '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
+      '*--key[FILE with its private key (PEM)]:FILE:_files' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--insecure[do not check the server'\''s certificate\: for tests]' \
+      '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
+      '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
+      '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
+      '*--quiet[print no messages but data]' \
+      '*--help[show the flags]' \
+      '*: :'
+    ;;
+  broker)
+    _arguments -S \
+      '*-p[PORT on localhost; 0 picks a free one (default\: 1883)]:PORT: ' \
+      '*--port[PORT on localhost; 0 picks a free one (default\: 1883)]:PORT: ' \
+      '*--listen[URL to listen on\: mqtt, mqtts, ws, wss or unix; may be repeated]:URL: ' \
+      '*--ready-file[FILE that appears once all listen, with one URL a line]:FILE:_files' \
+      '*--exec[COMMAND for the shell to run with MQTT_URL set; leave with its exit code]:COMMAND: ' \
+      '*-v[log connections and what is dropped on stderr]' \
+      '*--verbose[log connections and what is dropped on stderr]' \
+      '*--cert[FILE with the certificate chain of mqtts and wss (PEM)]:FILE:_files' \
+      '*--key[FILE with its private key (PEM)]:FILE:_files' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--cafile[FILE with the CA that clients'\'' certificates must be signed by]:FILE:_files' \
+      '*--help[show the flags]' \
+      '*: :'
+    ;;
+  completion)
+    _arguments -S \
+      '*--help[show the flags]' \
+      '1:shell:(bash zsh fish powershell)'
+    ;;
+  help)
+    _arguments '1:command:(pub sub bench broker completion help)'
+    ;;
+  esac
+}
+
+# Sourced, it registers itself; in $fpath it is called.
+if [[ $funcstack[1] == _mqt ]]; then
+  _mqt "$@"
+else
+  compdef _mqt mqt
+fi

@@ -16,7 +16,7 @@ import (
 	"github.com/eclipse/paho.golang/paho/session/state"
 )
 
-const quiet = 300 * time.Millisecond // in which what must not come would have come
+const quietTime = 300 * time.Millisecond // in which what must not come would have come
 
 // pahoClient is one Network Connection of paho.golang, which speaks 5.0 only.
 type pahoClient struct {
@@ -28,7 +28,7 @@ type pahoClient struct {
 	closes   chan byte // the Reason Code of the server's DISCONNECT
 }
 
-func dialPaho(t *testing.T, s server, connect *paho.Connect, session *state.State) *pahoClient {
+func dialPaho(t *testing.T, s interopServer, connect *paho.Connect, session *state.State) *pahoClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.tcp, "mqtt://"))
 	if err != nil {
@@ -99,14 +99,14 @@ func (c *pahoClient) nothing(what string) {
 	select {
 	case m := <-c.messages:
 		c.t.Fatalf("%s: %v", what, m)
-	case <-time.After(quiet):
+	case <-time.After(quietTime):
 	}
 }
 
-func pahoGolang(t *testing.T, s server) {
+func pahoGolang(t *testing.T, s interopServer) {
 	for _, check := range []struct {
 		name string
-		run  func(*testing.T, server)
+		run  func(*testing.T, interopServer)
 	}{
 		{"delivery", pahoDelivery}, {"properties", pahoProperties}, {"order", pahoOrder}, {"retained", pahoRetained},
 		{"session", pahoSession}, {"will", pahoWill}, {"aliases", pahoAliases}, {"big", pahoBig}, {"long topic", pahoLongTopic},
@@ -116,10 +116,10 @@ func pahoGolang(t *testing.T, s server) {
 	}
 }
 
-func clean(id string) *paho.Connect { return &paho.Connect{ClientID: id, CleanStart: true} }
+func cleanStart(id string) *paho.Connect { return &paho.Connect{ClientID: id, CleanStart: true} }
 
-func pahoDelivery(t *testing.T, s server) {
-	a, b := dialPaho(t, s, clean("go-a"), nil), dialPaho(t, s, clean("go-b"), nil)
+func pahoDelivery(t *testing.T, s interopServer) {
+	a, b := dialPaho(t, s, cleanStart("go-a"), nil), dialPaho(t, s, cleanStart("go-b"), nil)
 	binary := make([]byte, 256)
 	for i := range binary {
 		binary[i] = byte(i)
@@ -139,8 +139,8 @@ func pahoDelivery(t *testing.T, s server) {
 	}
 }
 
-func pahoProperties(t *testing.T, s server) {
-	a, b := dialPaho(t, s, clean("go-a"), nil), dialPaho(t, s, clean("go-b"), nil)
+func pahoProperties(t *testing.T, s interopServer) {
+	a, b := dialPaho(t, s, cleanStart("go-a"), nil), dialPaho(t, s, cleanStart("go-b"), nil)
 	a.subscribe(paho.SubscribeOptions{Topic: "go/properties", QoS: 2}, 1<<28-1)
 	for qos := range byte(3) {
 		sent := paho.PublishProperties{CorrelationData: []byte{0, 1}, ContentType: "text/plain", ResponseTopic: "go/answer",
@@ -161,10 +161,10 @@ func pahoProperties(t *testing.T, s server) {
 	}
 }
 
-func pahoOrder(t *testing.T, s server) {
-	connect := clean("go-a")
+func pahoOrder(t *testing.T, s interopServer) {
+	connect := cleanStart("go-a")
 	connect.Properties = &paho.ConnectProperties{ReceiveMaximum: paho.Uint16(5)}
-	a, b := dialPaho(t, s, connect, nil), dialPaho(t, s, clean("go-b"), nil)
+	a, b := dialPaho(t, s, connect, nil), dialPaho(t, s, cleanStart("go-b"), nil)
 	for qos := range byte(3) {
 		topic := fmt.Sprintf("go/order/%d", qos)
 		a.subscribe(paho.SubscribeOptions{Topic: topic, QoS: qos}, 0)
@@ -185,10 +185,10 @@ func pahoOrder(t *testing.T, s server) {
 	}
 }
 
-func pahoRetained(t *testing.T, s server) {
-	b := dialPaho(t, s, clean("go-b"), nil)
+func pahoRetained(t *testing.T, s interopServer) {
+	b := dialPaho(t, s, cleanStart("go-b"), nil)
 	b.publish(&paho.Publish{Topic: "go/retained", QoS: 1, Retain: true, Payload: []byte("kept")})
-	a := dialPaho(t, s, clean("go-a"), nil)
+	a := dialPaho(t, s, cleanStart("go-a"), nil)
 	a.subscribe(paho.SubscribeOptions{Topic: "go/#", QoS: 1}, 0)
 	if m := a.next(); !m.Retain || string(m.Payload) != "kept" || m.QoS != 1 {
 		t.Errorf("message %v, want the retained one", m)
@@ -204,7 +204,7 @@ func pahoRetained(t *testing.T, s server) {
 }
 
 // pahoSession cuts the connection while QoS 1 and 2 messages are on their way, both ways.
-func pahoSession(t *testing.T, s server) {
+func pahoSession(t *testing.T, s interopServer) {
 	keep := func(id string) *paho.Connect {
 		return &paho.Connect{ClientID: id, Properties: &paho.ConnectProperties{SessionExpiryInterval: paho.Uint32(300)}}
 	}
@@ -215,7 +215,7 @@ func pahoSession(t *testing.T, s server) {
 		t.Error("Session Present of a new session")
 	}
 	a.subscribe(paho.SubscribeOptions{Topic: "go/session", QoS: 2}, 0)
-	b := dialPaho(t, s, clean("go-b"), nil)
+	b := dialPaho(t, s, cleanStart("go-b"), nil)
 	got := make(map[string]int)
 	for i := range 40 {
 		if i%10 == 5 {
@@ -245,16 +245,16 @@ func pahoSession(t *testing.T, s server) {
 	}
 }
 
-func pahoWill(t *testing.T, s server) {
+func pahoWill(t *testing.T, s interopServer) {
 	connect := func(delay uint32) *paho.Connect {
-		c := clean("go-dead")
+		c := cleanStart("go-dead")
 		c.WillMessage = &paho.WillMessage{Topic: "go/will", Payload: []byte("gone\x00"), QoS: 2}
 		// Of a will's properties paho.golang 0.23 sends the delay and User Properties only.
 		c.WillProperties = &paho.WillProperties{WillDelayInterval: &delay, User: paho.UserProperties{{Key: "why", Value: "cut"}}}
 		c.Properties = &paho.ConnectProperties{SessionExpiryInterval: paho.Uint32(60)}
 		return c
 	}
-	a := dialPaho(t, s, clean("go-a"), nil)
+	a := dialPaho(t, s, cleanStart("go-a"), nil)
 	a.subscribe(paho.SubscribeOptions{Topic: "go/will", QoS: 2}, 0)
 	if err := dialPaho(t, s, connect(0), nil).Disconnect(&paho.Disconnect{}); err != nil {
 		t.Fatal(err)
@@ -278,10 +278,10 @@ func pahoWill(t *testing.T, s server) {
 	a.next() // 0x04 Disconnect with Will Message
 }
 
-func pahoAliases(t *testing.T, s server) {
-	connect := clean("go-a")
+func pahoAliases(t *testing.T, s interopServer) {
+	connect := cleanStart("go-a")
 	connect.Properties = &paho.ConnectProperties{TopicAliasMaximum: paho.Uint16(3)}
-	a, b := dialPaho(t, s, connect, nil), dialPaho(t, s, clean("go-b"), nil)
+	a, b := dialPaho(t, s, connect, nil), dialPaho(t, s, cleanStart("go-b"), nil)
 	maximum := b.connack.Properties.TopicAliasMaximum
 	if maximum == nil || *maximum == 0 {
 		t.Fatal("the server takes no Topic Alias")
@@ -324,9 +324,9 @@ func (c *pahoClient) wantTopic(topic string, aliases map[uint16]string) {
 	}
 }
 
-func pahoBig(t *testing.T, s server) {
+func pahoBig(t *testing.T, s interopServer) {
 	payload := bytes.Repeat([]byte("\x00payload"), 10<<20/8)
-	a := dialPaho(t, s, clean("go-a"), nil)
+	a := dialPaho(t, s, cleanStart("go-a"), nil)
 	for qos := range byte(3) {
 		a.subscribe(paho.SubscribeOptions{Topic: "go/big", QoS: qos}, 0)
 		a.publish(&paho.Publish{Topic: "go/big", QoS: qos, Payload: payload})
@@ -336,9 +336,9 @@ func pahoBig(t *testing.T, s server) {
 	}
 }
 
-func pahoLongTopic(t *testing.T, s server) {
+func pahoLongTopic(t *testing.T, s interopServer) {
 	topic := "go/" + strings.Repeat("é", (65535-3)/2)
-	a := dialPaho(t, s, clean("go-a"), nil)
+	a := dialPaho(t, s, cleanStart("go-a"), nil)
 	a.subscribe(paho.SubscribeOptions{Topic: topic, QoS: 1}, 0)
 	a.publish(&paho.Publish{Topic: topic, QoS: 1, Payload: []byte("x")})
 	if m := a.next(); m.Topic != topic {
@@ -346,8 +346,8 @@ func pahoLongTopic(t *testing.T, s server) {
 	}
 }
 
-func pahoUnsubscribe(t *testing.T, s server) {
-	a := dialPaho(t, s, clean("go-a"), nil)
+func pahoUnsubscribe(t *testing.T, s interopServer) {
+	a := dialPaho(t, s, cleanStart("go-a"), nil)
 	a.subscribe(paho.SubscribeOptions{Topic: "go/left", QoS: 1}, 0)
 	ack, err := a.Unsubscribe(t.Context(), &paho.Unsubscribe{Topics: []string{"go/left", "go/never"}})
 	if err != nil {
@@ -360,23 +360,23 @@ func pahoUnsubscribe(t *testing.T, s server) {
 	a.nothing("message after UNSUBSCRIBE")
 }
 
-func pahoReasons(t *testing.T, s server) {
-	a := dialPaho(t, s, clean(""), nil)
+func pahoReasons(t *testing.T, s interopServer) {
+	a := dialPaho(t, s, cleanStart(""), nil)
 	if a.connack.Properties.AssignedClientID == "" {
 		t.Error("no Assigned Client Identifier")
 	}
 	if r := a.publish(&paho.Publish{Topic: "go/no one", QoS: 1, Payload: []byte("x")}); r != 0x00 && r != 0x10 {
 		t.Errorf("PUBACK 0x%02x, want Success or No matching subscribers", r)
 	}
-	b := dialPaho(t, s, clean("go-twin"), nil)
-	dialPaho(t, s, clean("go-twin"), nil)
+	b := dialPaho(t, s, cleanStart("go-twin"), nil)
+	dialPaho(t, s, cleanStart("go-twin"), nil)
 	<-b.Done()
 	select {
 	case r := <-b.closes:
 		if r != 0x8e {
 			t.Errorf("DISCONNECT 0x%02x, want 0x8e Session taken over", r)
 		}
-	case <-time.After(quiet):
+	case <-time.After(quietTime):
 		// mosquitto 2.0 closes without the DISCONNECT that [MQTT-3.1.4-3] asks for.
 		if s.name != "mosquitto" {
 			t.Error("no DISCONNECT to the client whose session was taken over")
@@ -385,10 +385,10 @@ func pahoReasons(t *testing.T, s server) {
 }
 
 // pahoMaximumPacketSize wants a message that is too large for one subscriber to reach the other, and harm neither.
-func pahoMaximumPacketSize(t *testing.T, s server) {
-	connect := clean("go-small")
+func pahoMaximumPacketSize(t *testing.T, s interopServer) {
+	connect := cleanStart("go-small")
 	connect.Properties = &paho.ConnectProperties{MaximumPacketSize: paho.Uint32(200)}
-	small, large := dialPaho(t, s, connect, nil), dialPaho(t, s, clean("go-large"), nil)
+	small, large := dialPaho(t, s, connect, nil), dialPaho(t, s, cleanStart("go-large"), nil)
 	for _, c := range []*pahoClient{small, large} {
 		c.subscribe(paho.SubscribeOptions{Topic: "go/size", QoS: 1}, 0)
 	}

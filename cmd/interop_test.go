@@ -37,8 +37,8 @@ const (
 	startTimeout = 20 * time.Second
 )
 
-// server is a broker of its own for one test, so that nothing of another test is in it.
-type server struct {
+// interopServer is a broker of its own for one test, so that nothing of another test is in it.
+type interopServer struct {
 	name   string // "mqt" or "mosquitto"
 	tcp    string // mqtt://127.0.0.1:PORT
 	ws     string // ws://127.0.0.1:PORT/mqtt
@@ -48,8 +48,8 @@ type server struct {
 }
 
 // brokers start a server of each kind.
-func brokers() map[string]func(*testing.T) server {
-	return map[string]func(*testing.T) server{"mqt": startMQT, "mosquitto": startMosquitto}
+func brokers() map[string]func(*testing.T) interopServer {
+	return map[string]func(*testing.T) interopServer{"mqt": startMQT, "mosquitto": startMosquitto}
 }
 
 // buildMQT builds the program once for all tests.
@@ -65,7 +65,7 @@ var buildMQT = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func mqt(t *testing.T) string {
+func mqtProgram(t *testing.T) string {
 	t.Helper()
 	path, err := buildMQT()
 	if err != nil {
@@ -74,13 +74,13 @@ func mqt(t *testing.T) string {
 	return path
 }
 
-func startMQT(t *testing.T) server {
+func startMQT(t *testing.T) interopServer {
 	ready := filepath.Join(t.TempDir(), "ready")
-	ca, cert, key := certificates(t)
-	s := server{name: "mqt", cafile: ca}
-	s.stderr = start(t, exec.Command(mqt(t), "broker", "--listen", "mqtt://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt",
+	ca, cert, key := interopCertificates(t)
+	s := interopServer{name: "mqt", cafile: ca}
+	s.stderr = runServer(t, exec.Command(mqtProgram(t), "broker", "--listen", "mqtt://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt",
 		"--listen", "mqtts://127.0.0.1:0", "--cert", cert, "--key", key, "--ready-file", ready))
-	eventually(t, "the broker's ready file", func() bool {
+	waitUntil(t, "the broker's ready file", func() bool {
 		text, _ := os.ReadFile(ready)
 		for line := range strings.Lines(string(text)) {
 			line = strings.TrimSpace(line)
@@ -98,9 +98,9 @@ func startMQT(t *testing.T) server {
 	return s
 }
 
-func startMosquitto(t *testing.T) server {
+func startMosquitto(t *testing.T) interopServer {
 	ports := freePorts(t, 3)
-	ca, cert, key := certificates(t)
+	ca, cert, key := interopCertificates(t)
 	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
 	// Nearly mosquitto's defaults, as users meet them: 20 messages in flight, and a client that has more is cut off, though
 	// 3.1.1 has no way to tell it so.
@@ -110,15 +110,15 @@ func startMosquitto(t *testing.T) server {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := server{name: "mosquitto", cafile: ca, tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]),
+	s := interopServer{name: "mosquitto", cafile: ca, tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]),
 		ws: fmt.Sprintf("ws://127.0.0.1:%d/mqtt", ports[1]), tls: fmt.Sprintf("mqtts://127.0.0.1:%d", ports[2])}
 	path, err := exec.LookPath("mosquitto")
 	if err != nil { // Debian's is in sbin
 		path = "/usr/sbin/mosquitto"
 	}
-	s.stderr = start(t, exec.Command(path, "-c", conf))
+	s.stderr = runServer(t, exec.Command(path, "-c", conf))
 	for _, port := range ports {
-		eventually(t, "mosquitto", func() bool {
+		waitUntil(t, "mosquitto", func() bool {
 			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
 				return false
@@ -130,8 +130,8 @@ func startMosquitto(t *testing.T) server {
 	return s
 }
 
-// certificates makes an authority and a certificate of 127.0.0.1 that it signed, each for one test.
-func certificates(t *testing.T) (ca, cert, key string) {
+// interopCertificates makes an authority and a certificate of 127.0.0.1 that it signed, each for one test.
+func interopCertificates(t *testing.T) (ca, cert, key string) {
 	t.Helper()
 	make := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -169,8 +169,8 @@ func certificates(t *testing.T) (ca, cert, key string) {
 	return ca, write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private)
 }
 
-// start runs a program until the test ends. Then it must end by itself on SIGTERM.
-func start(t *testing.T, c *exec.Cmd) *bytes.Buffer {
+// runServer runs a program until the test ends. Then it must end by itself on SIGTERM.
+func runServer(t *testing.T, c *exec.Cmd) *bytes.Buffer {
 	t.Helper()
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -181,14 +181,14 @@ func start(t *testing.T, c *exec.Cmd) *bytes.Buffer {
 	go func() { exited <- c.Wait() }()
 	t.Cleanup(func() {
 		if err := c.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("%s ended early: %v\n%s", c, <-exited, tail(stderr.Bytes()))
+			t.Errorf("%s ended early: %v\n%s", c, <-exited, lastBytes(stderr.Bytes()))
 			return
 		}
 		select {
 		case <-exited:
 		case <-time.After(startTimeout):
 			c.Process.Kill()
-			t.Errorf("%s still runs %v after SIGTERM\n%s", c, startTimeout, tail(stderr.Bytes()))
+			t.Errorf("%s still runs %v after SIGTERM\n%s", c, startTimeout, lastBytes(stderr.Bytes()))
 		}
 	})
 	return &stderr
@@ -208,7 +208,7 @@ func freePorts(t *testing.T, n int) []int {
 	return ports
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(startTimeout); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -217,8 +217,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// check runs a script that prints "ok NAME" for each of its checks and stops at the first that fails.
-func check(t *testing.T, env []string, name string, args ...string) {
+// runChecks runs a script that prints "ok NAME" for each of its checks and stops at the first that fails.
+func runChecks(t *testing.T, env []string, name string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), checkTimeout)
 	defer cancel()
@@ -234,35 +234,41 @@ func check(t *testing.T, env []string, name string, args ...string) {
 	n := strings.Count("\n"+string(out), "\nok ")
 	t.Logf("%d checks\n%s", n, out)
 	if err != nil {
-		t.Errorf("%s: %v\n%s", c, err, tail(stderr.Bytes()))
+		t.Errorf("%s: %v\n%s", c, err, lastBytes(stderr.Bytes()))
 	} else if n == 0 {
 		t.Error("the script checked nothing")
 	}
 }
 
-func tail(b []byte) []byte { return b[max(0, len(b)-4000):] }
+func lastBytes(b []byte) []byte { return b[max(0, len(b)-4000):] }
 
-func script(name string) string { return filepath.Join("..", "testdata", "interop", name) }
+func checkScript(name string) string { return filepath.Join("..", "testdata", "interop", name) }
 
 // TestInteropClients runs each foreign client against each broker.
 func TestInteropClients(t *testing.T) {
 	if os.Getenv("NODE_PATH") == "" {
 		t.Fatal("NODE_PATH does not name the folder with MQTT.js: npm install mqtt")
 	}
-	clients := map[string]func(*testing.T, server){
-		"mosquitto": func(t *testing.T, s server) { check(t, nil, script("mosquitto_check.sh"), s.tcp, s.name) },
-		"mosquitto over TLS": func(t *testing.T, s server) {
-			check(t, []string{"CAFILE=" + s.cafile}, script("mosquitto_check.sh"), s.tls, s.name)
+	clients := map[string]func(*testing.T, interopServer){
+		"mosquitto": func(t *testing.T, s interopServer) {
+			runChecks(t, nil, checkScript("mosquitto_check.sh"), s.tcp, s.name)
 		},
-		"paho-mqtt": func(t *testing.T, s server) {
-			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.tcp)
+		"mosquitto over TLS": func(t *testing.T, s interopServer) {
+			runChecks(t, []string{"CAFILE=" + s.cafile}, checkScript("mosquitto_check.sh"), s.tls, s.name)
 		},
-		"paho-mqtt over WebSocket": func(t *testing.T, s server) {
-			check(t, nil, "/usr/bin/python3", script("paho_check.py"), s.ws)
+		"paho-mqtt": func(t *testing.T, s interopServer) {
+			runChecks(t, nil, "/usr/bin/python3", checkScript("paho_check.py"), s.tcp)
 		},
-		"MQTT.js":                func(t *testing.T, s server) { check(t, nil, "node", script("mqttjs_check.js"), s.tcp, s.name) },
-		"MQTT.js over WebSocket": func(t *testing.T, s server) { check(t, nil, "node", script("mqttjs_check.js"), s.ws, s.name) },
-		"paho.golang":            pahoGolang,
+		"paho-mqtt over WebSocket": func(t *testing.T, s interopServer) {
+			runChecks(t, nil, "/usr/bin/python3", checkScript("paho_check.py"), s.ws)
+		},
+		"MQTT.js": func(t *testing.T, s interopServer) {
+			runChecks(t, nil, "node", checkScript("mqttjs_check.js"), s.tcp, s.name)
+		},
+		"MQTT.js over WebSocket": func(t *testing.T, s interopServer) {
+			runChecks(t, nil, "node", checkScript("mqttjs_check.js"), s.ws, s.name)
+		},
+		"paho.golang": pahoGolang,
 	}
 	for broker, start := range brokers() {
 		for client, run := range clients {
@@ -277,9 +283,9 @@ func TestInteropClients(t *testing.T) {
 // TestInteropCommands runs mqt pub and mqt sub where a script has mosquitto_pub and mosquitto_sub: one of the two at a
 // time against mosquitto, and both against our broker.
 func TestInteropCommands(t *testing.T) {
-	pub, sub := "PUB="+mqt(t)+" pub", "SUB="+mqt(t)+" sub"
+	pub, sub := "PUB="+mqtProgram(t)+" pub", "SUB="+mqtProgram(t)+" sub"
 	tests := map[string]struct {
-		broker func(*testing.T) server
+		broker func(*testing.T) interopServer
 		tls    bool
 		env    []string
 	}{
@@ -300,7 +306,7 @@ func TestInteropCommands(t *testing.T) {
 			if tt.tls {
 				address, env = s.tls, append(slices.Clone(env), "CAFILE="+s.cafile)
 			}
-			check(t, env, script("mosquitto_check.sh"), address, s.name)
+			runChecks(t, env, checkScript("mosquitto_check.sh"), address, s.name)
 		})
 	}
 }
@@ -314,8 +320,8 @@ func TestInteropBench(t *testing.T) {
 					s := start(t)
 					ctx, cancel := context.WithTimeout(t.Context(), checkTimeout)
 					defer cancel()
-					c := exec.CommandContext(ctx, mqt(t), "bench", "-L", s.tcp, "-V", version, "--qos", qos,
-						"--clients", "100", "--rate", "1000/s", "--duration", "3s")
+					c := exec.CommandContext(ctx, mqtProgram(t), "bench", "-L", s.tcp, "-V", version, "--qos", qos,
+						"--clients", "100", "--rate", "1000", "--warmup", "1s", "--duration", "3s")
 					out, err := c.CombinedOutput()
 					t.Logf("%s\n%s", c, out)
 					// 13 and 14 say that this machine was too busy to measure, which is not what is asked here.
@@ -335,7 +341,7 @@ func TestInteropBench(t *testing.T) {
 func TestInteropCapture(t *testing.T) {
 	ours, theirs := startMQT(t), startMosquitto(t)
 	file := filepath.Join(t.TempDir(), "capture.pcapng")
-	port := func(s server) string {
+	port := func(s interopServer) string {
 		u, err := url.Parse(s.tcp)
 		if err != nil {
 			t.Fatal(err)
@@ -350,9 +356,9 @@ func TestInteropCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dump.Process.Kill()
-	eventually(t, "dumpcap", func() bool { f, err := os.Stat(file); return err == nil && f.Size() > 0 })
-	check(t, nil, script("mosquitto_check.sh"), ours.tcp, ours.name)
-	check(t, []string{"PUB=" + mqt(t) + " pub", "SUB=" + mqt(t) + " sub"}, script("mosquitto_check.sh"), theirs.tcp, theirs.name)
+	waitUntil(t, "dumpcap", func() bool { f, err := os.Stat(file); return err == nil && f.Size() > 0 })
+	runChecks(t, nil, checkScript("mosquitto_check.sh"), ours.tcp, ours.name)
+	runChecks(t, []string{"PUB=" + mqtProgram(t) + " pub", "SUB=" + mqtProgram(t) + " sub"}, checkScript("mosquitto_check.sh"), theirs.tcp, theirs.name)
 	dump.Process.Signal(os.Interrupt)
 	if err := dump.Wait(); err != nil {
 		t.Fatalf("dumpcap: %v: %s", err, said.Bytes())
@@ -373,7 +379,7 @@ func TestInteropCapture(t *testing.T) {
 		return string(out)
 	}
 	if bad := decode("-Y", `_ws.malformed or _ws.expert.severity == "Error" or _ws.unreassembled`); bad != "" {
-		t.Errorf("Wireshark finds malformed packets:\n%s", tail([]byte(bad)))
+		t.Errorf("Wireshark finds malformed packets:\n%s", lastBytes([]byte(bad)))
 	}
 	// It must have decoded what the test is about: every packet type that the clients use, in all three versions.
 	seen := make(map[string]bool)

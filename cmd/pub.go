@@ -106,6 +106,9 @@ func (o *pubOptions) run(ctx context.Context, s *Stdio) error {
 		return err
 	}
 	p := &publisher{o: o, src: src, c: conn, url: c.Endpoint.String()}
+	if conn.Version() < mqtt.V50 && o.connect.maxInflight == 0 {
+		p.slots = make(chan struct{}, oldInflight)
+	}
 	err = p.run(ctx)
 	o.connect.disconnect(ctx, conn)
 	return err
@@ -153,6 +156,10 @@ func (o *pubOptions) anyInput() bool {
 	return o.flag("message").given() || o.file != "" || o.stdin || o.lines || o.empty || o.json
 }
 
+// oldInflight is what mosquitto_pub has under way. Before 5.0 there is no
+// Receive Maximum, and servers close the connection on more QoS 2 than they like.
+const oldInflight = 20
+
 // publisher sends the messages of a source and counts what becomes of them.
 type publisher struct {
 	o     *pubOptions
@@ -161,6 +168,8 @@ type publisher struct {
 	url   string
 	batch client.Batch
 	qos0  bool // the server acknowledges nothing
+	// slots bound the QoS 2 messages under way to a server that cannot say how many it takes; nil: no bound.
+	slots chan struct{}
 
 	under sync.WaitGroup // messages without an end
 	mu    sync.Mutex
@@ -257,33 +266,61 @@ func (p *publisher) publish(ctx context.Context, m *mqtt.Message) error {
 	p.mu.Lock()
 	p.sent++
 	p.mu.Unlock()
-	for {
+	slot, err := p.slot(ctx, m)
+	for err == nil {
 		p.under.Add(1)
-		err := p.batch.Publish(p.c, m, 0, p.done)
+		err = p.batch.Publish(p.c, m, slot, p.done)
 		if err == nil {
 			return nil
 		}
 		p.under.Done()
-		if denied, ok := errors.AsType[*client.PublishError](err); ok {
-			p.deny(denied)
-			return nil
-		}
 		if errors.Is(err, client.ErrWindowFull) || errors.Is(err, client.ErrNotConnected) {
 			p.batch.Flush()
 			err = p.c.WaitWindow(ctx)
 		}
-		if err != nil {
-			p.mu.Lock()
-			p.lost++
-			p.mu.Unlock()
-			return err
-		}
+	}
+	p.free(slot)
+	if denied, ok := errors.AsType[*client.PublishError](err); ok {
+		p.deny(denied)
+		return nil
+	}
+	p.mu.Lock()
+	p.lost++
+	p.mu.Unlock()
+	return err
+}
+
+// slot waits for one of slots, if the message needs one; 1 stands for that.
+func (p *publisher) slot(ctx context.Context, m *mqtt.Message) (uint64, error) {
+	if p.slots == nil || m.QoS < mqtt.QoS2 {
+		return 0, nil
+	}
+	select {
+	case p.slots <- struct{}{}:
+		return 1, nil
+	default:
+	}
+	p.batch.Flush()
+	select {
+	case p.slots <- struct{}{}:
+		return 1, nil
+	case <-p.c.Done():
+		return 0, p.c.Err()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (p *publisher) free(slot uint64) {
+	if slot == 1 {
+		<-p.slots
 	}
 }
 
 // done is told the end of a message, on the goroutine that reads.
-func (p *publisher) done(_ uint64, _ mqtt.ReasonCode, err error) {
+func (p *publisher) done(slot uint64, _ mqtt.ReasonCode, err error) {
 	defer p.under.Done()
+	p.free(slot)
 	if err == nil {
 		return
 	}

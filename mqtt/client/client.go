@@ -22,6 +22,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ type Client struct {
 	requests   []*request
 
 	queue    chain // messages for Receive
+	takeOver int   // connections in a row that were taken over
 	failures int   // attempts in a row
 	retry    *time.Timer
 	cancel   context.CancelFunc // of the attempt under way
@@ -175,13 +177,20 @@ func (c *Client) inFlight() int {
 }
 
 // Flush waits until everything published is acknowledged and the Server has
-// answered a PINGREQ behind it, so that it has read the QoS 0 messages too.
+// answered a PINGREQ behind it, so that it has read the QoS 0 messages too,
+// unless they were lost with a connection.
 func (c *Client) Flush(ctx context.Context) error {
-	err := c.wait(ctx, func() bool { return c.inFlight() == 0 && c.open() })
-	if err != nil {
-		return err
+	for {
+		err := c.wait(ctx, func() bool { return c.inFlight() == 0 && c.open() })
+		if err != nil {
+			return err
+		}
+		err = c.Ping(ctx)
+		if !errors.Is(err, ErrConnectionLost) && !errors.Is(err, ErrNotConnected) {
+			return err
+		}
+		// wait says whether there is another connection
 	}
-	return c.Ping(ctx)
 }
 
 // Disconnect sends a DISCONNECT behind everything that waits to be sent, and

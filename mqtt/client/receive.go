@@ -186,7 +186,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 		if p.QoS > mqtt.QoS0 {
 			c.mu.Lock()
 			l.acks.add(p.PacketID, p.QoS, true)
-			l.release0()
+			l.releaseAcks()
 			c.mu.Unlock()
 		}
 		return nil
@@ -252,7 +252,7 @@ func (l *link) admitQoS(p *mqtt.Publish) (again bool, err error) {
 	switch {
 	case d == nil: // handled: only the PUBREC was lost
 		l.acks.add(p.PacketID, mqtt.QoS2, true)
-		l.release0()
+		l.releaseAcks()
 	case d.link != l: // the consumer still has it; its Ack answers here now
 		d.link, d.seq = l, l.acks.add(p.PacketID, mqtt.QoS2, false)
 	}
@@ -353,7 +353,7 @@ func (d *Delivery) Ack() {
 		return
 	}
 	l.acks.done(d.seq)
-	l.release0()
+	l.releaseAcks()
 	flush := l.pending != nil && len(l.pending.b) >= flushAcksAt
 	if !flush && l.pending != nil && !l.ackArmed {
 		l.ackArmed = true
@@ -369,8 +369,8 @@ func (d *Delivery) Ack() {
 	}
 }
 
-// release0 sends the acknowledgements whose turn has come. mu is held.
-func (l *link) release0() {
+// releaseAcks sends the acknowledgements whose turn has come. mu is held.
+func (l *link) releaseAcks() {
 	for {
 		id, qos, ok := l.acks.next()
 		if !ok {

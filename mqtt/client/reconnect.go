@@ -45,6 +45,9 @@ func (c *Client) tryAgain(err error) {
 	c.mu.Unlock()
 }
 
+// maxTakeOvers is how many take-overs in a row are answered by a new connection.
+const maxTakeOvers = 3
+
 // again decides whether the cause allows another attempt, and when. mu is held.
 func (c *Client) again(err error) (time.Duration, bool) {
 	b := c.run.reconnect
@@ -54,8 +57,18 @@ func (c *Client) again(err error) (time.Duration, bool) {
 	if e, ok := errors.AsType[*ConnectError](err); ok && e.permanent() {
 		return 0, false
 	}
-	if e, ok := errors.AsType[*DisconnectError](err); ok && e.permanent() {
-		return 0, false
+	if e, ok := errors.AsType[*DisconnectError](err); ok {
+		// A take-over may be our own doing: the CONNECT of a connection that
+		// broke, read late. When it happens again and again there is somebody
+		// to fight with.
+		if e.ReasonCode != mqtt.SessionTakenOver {
+			c.takeOver = 0
+		} else if c.takeOver++; c.takeOver <= maxTakeOvers {
+			return b.delay(c.takeOver), true
+		}
+		if e.permanent() {
+			return 0, false
+		}
 	}
 	if _, ok := errors.AsType[*mqtt.Error](err); ok {
 		return 0, false // a Server that breaks the standard will do so again

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -217,7 +218,8 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := deadline(t, 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
 	b := &breaker{address: net.JoinHostPort(e.Host, e.Port)}
 	name := fmt.Sprintf("breaking-%d-%d-%d", v, qos, rand.Uint32())
 	options := func(id string) client.Options {
@@ -235,6 +237,15 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 	if _, err := sub.Subscribe(ctx, []mqtt.Subscription{{Filter: name, QoS: qos}}, nil); err != nil {
 		t.Fatal(err)
 	}
+	for _, c := range []*client.Client{sub, pub} {
+		go func() { // if it gives up, the other waits in vain
+			<-c.Done()
+			if !errors.Is(c.Err(), client.ErrClosed) {
+				cancel()
+			}
+		}()
+		defer c.Close()
+	}
 	tokens, stopped := make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		b.run(tokens)
@@ -243,19 +254,19 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 	const n = 3000
 	var ended sync.WaitGroup
 	ended.Add(n)
-	fed := make(chan struct{})
+	fed, failed := make(chan struct{}), make(chan error, n+1)
 	go func() {
 		defer close(fed)
 		for i := range n {
 			m := &mqtt.Message{Topic: name, QoS: qos, Payload: fmt.Append(nil, i)}
 			for pub.PublishAsync(m, func(_ mqtt.ReasonCode, err error) {
 				if err != nil {
-					t.Errorf("message %d: %v", i, err)
+					failed <- fmt.Errorf("message %d: %w", i, err)
 				}
 				ended.Done()
 			}) != nil {
 				if err := pub.WaitWindow(ctx); err != nil {
-					t.Errorf("message %d: %v", i, err)
+					failed <- fmt.Errorf("message %d: %w", i, err)
 					return
 				}
 			}
@@ -267,7 +278,7 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 	for want := 0; want < n; {
 		d, err := sub.Receive(ctx)
 		if err != nil {
-			t.Fatalf("after %d: %v", want, err)
+			t.Fatalf("after %d: %v; the clients: %v, %v", want, err, sub.Err(), pub.Err())
 		}
 		d.Ack()
 		if rand.IntN(60) == 0 { // breaks follow progress, however slow the machine is
@@ -292,12 +303,26 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 		}
 	}
 	<-fed
-	ended.Wait()
+	if len(failed) == 0 {
+		ended.Wait()
+	}
+	if len(failed) > 0 {
+		t.Fatal(<-failed)
+	}
 	close(tokens)
 	<-stopped
 	if n := b.n.Load(); n < 4 {
 		t.Errorf("only %d connections", n)
 	}
+	go func() { // copies that still come would fill the buffer and hold the PINGRESP back
+		for {
+			d, err := sub.Receive(ctx)
+			if err != nil {
+				return
+			}
+			d.Ack()
+		}
+	}()
 	for _, c := range []*client.Client{sub, pub} {
 		if err := c.Flush(ctx); err != nil {
 			t.Error(err)

@@ -323,7 +323,7 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 		name string
 		act  func(*peer)
 	}{
-		{"taken over", func(p *peer) { p.send(&mqtt.Disconnect{ReasonCode: mqtt.SessionTakenOver}) }},
+		{"moved", func(p *peer) { p.send(&mqtt.Disconnect{ReasonCode: mqtt.ServerMoved}) }},
 		{"malformed", func(p *peer) { p.raw([]byte{0x0f, 0}) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -344,6 +344,29 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// After a take-over the client comes back, for it may have been its own late
+// CONNECT; it does not fight for the Session for ever.
+func TestTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		c, p := connected(f, keep(client.Options{}))
+		p.send(&mqtt.Disconnect{ReasonCode: mqtt.SessionTakenOver})
+		p = f.welcome(true)
+		p.send(&mqtt.Disconnect{ReasonCode: mqtt.ServerBusy})
+		p = f.welcome(true)
+		for range 3 {
+			p.send(&mqtt.Disconnect{ReasonCode: mqtt.SessionTakenOver})
+			p = f.welcome(true)
+		}
+		p.send(&mqtt.Disconnect{ReasonCode: mqtt.SessionTakenOver})
+		<-c.Done()
+		d, ok := errors.AsType[*client.DisconnectError](c.Err())
+		if !ok || d.ReasonCode != mqtt.SessionTakenOver || f.dials.Load() != 6 {
+			t.Errorf("%d dials, ended by %v", f.dials.Load(), c.Err())
+		}
+	})
 }
 
 // A Server that is busy is tried again, with the identifier that it assigned.

@@ -304,15 +304,6 @@ func (c *causes) all() []Cause {
 	return list
 }
 
-// sum is how many there were.
-func (c *causes) sum() int64 {
-	var n int64
-	for _, k := range c.all() {
-		n += k.N
-	}
-	return n
-}
-
 // causeOf is an error's text without what is different each time, which are
 // the addresses of a connection.
 func causeOf(err error) string {

@@ -198,20 +198,20 @@ func (c *stubConn) publish(p *mqtt.Publish) {
 	}
 }
 
-func (to *stubConn) deliver(p *mqtt.Publish, f fault) {
+func (c *stubConn) deliver(p *mqtt.Publish, f fault) {
 	p.Payload = append([]byte(nil), p.Payload...)
 	p.Topic = append([]byte(nil), p.Topic...)
 	push := func(dup bool) {
 		q := *p
 		q.Dup, q.PacketID = dup, 0
 		if q.QoS > 0 {
-			to.next = to.next%65535 + 1
-			q.PacketID = to.next
+			c.next = c.next%65535 + 1
+			q.PacketID = c.next
 		}
-		to.send(&q)
+		c.send(&q)
 	}
-	held := to.s.held
-	to.s.held = nil
+	held := c.s.held
+	c.s.held = nil
 	switch f {
 	case deliver:
 		push(false)
@@ -223,13 +223,13 @@ func (to *stubConn) deliver(p *mqtt.Publish, f fault) {
 		push(false)
 		push(true)
 	case swap:
-		to.s.held = append(to.s.held, func() { push(false) })
+		c.s.held = append(c.s.held, func() { push(false) })
 	case spoil:
 		p.Payload[12] ^= 1
 		push(false)
 	case wrong:
 		push(false)
-		st := stamp{kind: measured, run: to.s.run, seq: 1 << 40}
+		st := stamp{kind: measured, run: c.s.run, seq: 1 << 40}
 		st.put(p.Payload)
 		push(false)
 	case another:

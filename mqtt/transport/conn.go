@@ -43,6 +43,7 @@ type Conn struct {
 	err      error      // why it closes
 	werr     error      // why nothing can be written any more
 	closeAt  time.Time  // end of a closing flush
+	replies  int        // bytes of AppendReply in out
 	dirty    bool       // some batch owes a flush
 	flushing bool       // one goroutine writes; the others leave their bytes to it
 	full     bool       // an Append was refused
@@ -100,14 +101,16 @@ func (c *Conn) Append(b *Batch, p []byte) bool {
 	return true
 }
 
-// AppendReply is Append for what answers the peer and cannot be left out: it is taken until twice OutLimit waits.
+// AppendReply is Append for what answers the peer and cannot be left out. It is refused only to a peer that asks and
+// does not read: when more than OutLimit of replies alone has gathered since the last were taken up for writing.
 func (c *Conn) AppendReply(b *Batch, p []byte) bool {
 	c.mu.Lock()
-	o := c.roomWithin(2 * c.opt.OutLimit)
-	if o == nil {
+	if c.broken || c.closing.Load() || c.replies > c.opt.OutLimit {
 		c.mu.Unlock()
 		return false
 	}
+	c.replies += len(p)
+	o := c.open()
 	o.append(p)
 	c.appended(b, o)
 	return true
@@ -162,17 +165,19 @@ func (c *Conn) AppendShared(b *Batch, head, body []byte) bool {
 }
 
 // room returns the out-buffer if it takes another packet. mu is held.
-func (c *Conn) room() *outbuf { return c.roomWithin(c.opt.OutLimit) }
-
-// roomWithin is room for another limit.
-func (c *Conn) roomWithin(limit int) *outbuf {
+func (c *Conn) room() *outbuf {
 	if c.broken || c.closing.Load() {
 		return nil
 	}
-	if c.buffered() > limit {
+	if c.buffered() > c.opt.OutLimit {
 		c.full = true
 		return nil
 	}
+	return c.open()
+}
+
+// open returns the out-buffer. mu is held.
+func (c *Conn) open() *outbuf {
 	if c.out == nil {
 		c.out = newOutbuf(c.filt.reserve())
 	}

@@ -323,7 +323,7 @@ func (c *Conn) plain() (o *outbuf, bye bool) {
 		o.append(w.reply)
 		w.reply = w.reply[:0]
 	case c.out != nil:
-		o, c.out = c.out, nil
+		o, c.out, c.replies = c.out, nil, 0
 		if w != nil {
 			w.seal(o)
 		}

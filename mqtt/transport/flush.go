@@ -121,7 +121,7 @@ func (c *Conn) next() bool {
 		if c.out == nil {
 			return false
 		}
-		c.cur, c.out = c.out, nil
+		c.cur, c.out, c.replies = c.out, nil, 0
 	}
 }
 

@@ -116,6 +116,32 @@ func TestSlowConsumer(t *testing.T) {
 	})
 }
 
+// A reply is not refused because of one large packet before it, only when
+// replies themselves pile up.
+func TestReplyBehindALargePacket(t *testing.T) {
+	scripted(t, Options{OutLimit: 1000}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+		c.Start(r)
+		s.set(func() { s.room = 0 })
+		if !c.Append(nil, make([]byte, 100_000)) {
+			t.Fatal("a large packet was refused")
+		}
+		n := 0
+		for c.AppendReply(nil, make([]byte, 100)) {
+			n++
+		}
+		if n != 11 { // the limit and one
+			t.Errorf("%d replies taken", n)
+		}
+		s.set(func() { s.room = -1 })
+		synctest.Wait()
+		if !c.AppendReply(nil, make([]byte, 100)) || len(s.sent()) != 101_200 {
+			t.Errorf("no reply once the others were sent, or %d bytes sent", len(s.sent()))
+		}
+		s.arrive(event{err: io.EOF})
+		_ = r.end(t)
+	})
+}
+
 func TestBlockedThenDrained(t *testing.T) {
 	scripted(t, Options{OutLimit: 1000}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
 		drained := 0

@@ -37,7 +37,10 @@ const (
 	tick        = 16 * time.Nanosecond // of compact times: 48 bits last 52 days
 )
 
-func checksum(p []byte) uint32 { return crc32.ChecksumIEEE(p) }
+// castagnoli is the polynomial that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
 // put writes s to the beginning of p, which has MinSize bytes at least.
 func (s *stamp) put(p []byte) {

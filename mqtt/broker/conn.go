@@ -62,7 +62,7 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 			break
 		}
 		consumed += n
-		if err = e; e == nil || pkt != nil && c.version == 0 {
+		if err = e; e == nil || pkt != nil && pkt.Type() == mqtt.TypeConnect {
 			err = c.handle(t, pkt, e)
 		}
 	}

@@ -31,7 +31,7 @@ func TestEchoEveryScheme(t *testing.T) {
 		}
 		why := errors.New("enough")
 		c.Close(why)
-		if err := r.end(t); err != why {
+		if err := r.end(t); !errors.Is(err, why) {
 			t.Fatalf("Closed(%v), want %v", err, why)
 		}
 	})

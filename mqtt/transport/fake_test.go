@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -156,7 +157,7 @@ func (f *fake) writeWait(o *outbuf) (int, error) {
 		if passed(f.wd) {
 			return 0, os.ErrDeadlineExceeded
 		}
-		if n, err := f.take(o); err != errWouldBlock {
+		if n, err := f.take(o); !errors.Is(err, errWouldBlock) {
 			return n, err
 		}
 		f.cond.Wait()
@@ -172,7 +173,7 @@ func (f *fake) Read(p []byte) (int, error) {
 		if err := f.waitReadable(); err != nil {
 			return 0, err
 		}
-		if n, err := f.read(p); err != errWouldBlock {
+		if n, err := f.read(p); !errors.Is(err, errWouldBlock) {
 			return n, err
 		}
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"cmp"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -228,7 +229,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 	for {
 		if !f.dry {
 			n, err := f.tls.Read(p)
-			if f.dry = err == errWouldBlock; f.dry && n > 0 {
+			if f.dry = errors.Is(err, errWouldBlock); f.dry && n > 0 {
 				err = nil
 			}
 			if n > 0 || !f.dry {
@@ -239,7 +240,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 			t.raw = make([]byte, readChunk)
 		}
 		m, err := c.sock.read(t.raw)
-		if err == errWouldBlock {
+		if errors.Is(err, errWouldBlock) {
 			c.flushWire()
 			return 0, err
 		}

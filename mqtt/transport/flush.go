@@ -30,7 +30,7 @@ func (c *Conn) drain() {
 		n, err := c.sock.write(c.cur)
 		c.mu.Lock()
 		c.sent(n)
-		if err == errWouldBlock || i == combine {
+		if errors.Is(err, errWouldBlock) || i == combine {
 			c.mu.Unlock()
 			go c.drainBlocked()
 			return

@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -77,7 +78,7 @@ var writeOps = sync.Pool{New: func() any {
 	}
 	w.until = func(fd uintptr) bool {
 		w.send(int(fd))
-		return w.err != errWouldBlock
+		return !errors.Is(w.err, errWouldBlock)
 	}
 	return w
 }}

@@ -148,7 +148,7 @@ func (e *Endpoint) userinfo(s string) error {
 
 // hostPort splits what stands between user and path; it returns what is wrong with it.
 func (e *Endpoint) hostPort(s string) string {
-	host, port := s, ""
+	var host, port string
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {

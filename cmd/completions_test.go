@@ -293,7 +293,9 @@ func zshValue(f *completed) string {
 	return s
 }
 
-func fishQuote(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" }
+func fishQuote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+}
 
 func fishScript(app *cli.App) string {
 	var b strings.Builder

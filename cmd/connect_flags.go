@@ -60,6 +60,8 @@ const (
 	groupTLS    = group("TLS")
 	groupWill   = group("Will")
 	groupDebug  = group("Diagnostics")
+
+	groupConnectProperties = group("Properties of the connection (MQTT 5)")
 )
 
 // flags returns them all. commands are the packets that -D may speak of, beside
@@ -117,7 +119,7 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 		g.text("id client-id i", "Client Identifier `ID` (default: the server assigns one)", &o.id),
 		g.text("id-prefix I", "Client Identifier from `PREFIX` and the process number", &o.idPrefix),
 		g.text("username u", "user `NAME`", &o.username).from("MQTT_USERNAME"),
-		g.text("password pw P", "`PASSWORD`; others can see it, so prefer the next two", &o.password).from("MQTT_PASSWORD"),
+		g.text("password pw P", "`PASSWORD`; others can see it, so prefer one of the next two", &o.password).from("MQTT_PASSWORD"),
 		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile),
 		g.text("password-env", "`VARIABLE` with the password", &o.passwordEnv),
 		number(g, "keepalive k", "`SECONDS` between signs of life, 0 for none (default: 60)", &o.keepAlive, 0, 65535),
@@ -126,9 +128,9 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 		g.value("session-expiry session-expiry-interval x", "`SECONDS` that the session outlives the connection; -1 for ever", o.readExpiry),
 		number(g, "max-inflight M", "`NUMBER` of QoS 1 and 2 messages under way (default: what the server allows)", &o.maxInflight, 1, 65535),
 	}
-	all = append(all, o.props.propertyFlags(g, "", mqtt.TypeConnect, &o.props.connect)...)
-	all = append(all, o.props.propertyFlags(g, "disconnect-", mqtt.TypeDisconnect, &o.props.disconnect)...)
-	return append(all, o.props.dashD(g, commands))
+	all = append(all, o.props.dashD(g, commands))
+	all = append(all, o.props.propertyFlags(groupConnectProperties, "", mqtt.TypeConnect, &o.props.connect)...)
+	return append(all, o.props.propertyFlags(groupConnectProperties, "disconnect-", mqtt.TypeDisconnect, &o.props.disconnect)...)
 }
 
 func (o *connectOptions) willFlags() []*option {
@@ -140,7 +142,7 @@ func (o *connectOptions) willFlags() []*option {
 		qosFlag(g, "will-qos", &o.will.qos),
 		g.toggle("will-retain", "retain the will", &o.will.retain),
 	}
-	return append(all, o.props.propertyFlags(g, "will-", 0, &o.props.will)...)
+	return append(all, o.props.propertyFlags("Will properties (MQTT 5)", "will-", 0, &o.props.will)...)
 }
 
 func qosFlag(g group, names string, dst *mqtt.QoS) *option {
@@ -390,7 +392,7 @@ func (o *connectOptions) willMessage() (*mqtt.Will, error) {
 	w := &o.will
 	if w.topic == "" {
 		for _, f := range o.flag {
-			if f.Category == string(groupWill) && f.origin == fromArgs {
+			if strings.HasPrefix(f.names[0], "will-") && f.origin == fromArgs {
 				return nil, &usageError{text: f.typed + " without a will", hint: "add --will-topic TOPIC"}
 			}
 		}

@@ -38,7 +38,7 @@ type exitRow struct {
 func exitTable() []exitRow {
 	row := func(code int, text, only string) exitRow { return exitRow{fmt.Sprint(code), text, only} }
 	return []exitRow{
-		row(exitOK, "done; for sub also Ctrl-C, SIGTERM and a closed stdout", ""),
+		row(exitOK, "done; for sub also Ctrl-C, SIGTERM, a closed stdout, -C reached", ""),
 		row(exitFailed, "could not run: unreachable, DNS, file, disk, anything without a better code", ""),
 		row(exitUsage, "usage: a flag, a value or a combination that makes no sense", ""),
 		row(exitLost, "the connection was lost before the work was acknowledged", ""),

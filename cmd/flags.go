@@ -17,6 +17,7 @@ type option struct {
 	names []string // without dashes, the first is the field's
 	env   []string // more variables than MQT_NAME
 	bare  bool     // takes no value
+	terse bool     // the help has its name alone
 	// words is how many words the value has; nil: one. rest are the words behind the flag.
 	words   func(rest []string) int
 	choices []string // for completion: what the value can be

@@ -39,21 +39,10 @@ func printCommandHelp(w io.Writer, c *cli.Command) {
 	for i, line := range strings.Split(c.UsageText, "\n") {
 		b.WriteString([...]string{"Usage: ", "       "}[min(i, 1)] + line + "\n")
 	}
-	heading := ""
-	for _, f := range c.Flags {
-		d, ok := f.(cli.DocGenerationFlag)
-		if !ok {
-			continue
-		}
-		if g, ok := f.(cli.CategorizableFlag); ok && g.GetCategory() != heading {
-			heading = g.GetCategory()
-			fmt.Fprintf(&b, "\n%s:\n", heading)
-		}
-		helpLine(&b, "  "+synopsis(f), helpColumn, strings.ReplaceAll(d.GetUsage(), "`", ""))
-	}
 	if c.Description != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.Trim(c.Description, "\n"))
 	}
+	helpFlags(&b, c)
 	b.WriteString("\nExit codes:\n")
 	for _, row := range exitTable() {
 		if row.only == "" || row.only == c.Name {
@@ -61,10 +50,46 @@ func printCommandHelp(w io.Writer, c *cli.Command) {
 		}
 	}
 	if len(c.Flags) > 0 {
-		fmt.Fprintf(&b, "\nEvery flag can come from the environment, as --%s from %s.\n",
-			namesOf(c.Flags[0])[0], envName(namesOf(c.Flags[0])[0]))
+		name := namesOf(c.Flags[0])[0]
+		fmt.Fprintf(&b, "\nEvery flag can come from the environment, as --%s from %s.\n", name, envName(name))
 	}
 	_, _ = io.WriteString(w, b.String())
+}
+
+// helpFlags writes the flags below their headings, in the order of the first of
+// each.
+func helpFlags(b *strings.Builder, c *cli.Command) {
+	var headings []string
+	below := make(map[string][]cli.Flag)
+	for _, f := range c.Flags {
+		heading := "Flags"
+		if g, ok := f.(cli.CategorizableFlag); ok && g.GetCategory() != "" {
+			heading = g.GetCategory()
+		}
+		if below[heading] == nil {
+			headings = append(headings, heading)
+		}
+		below[heading] = append(below[heading], f)
+	}
+	for _, heading := range headings {
+		fmt.Fprintf(b, "\n%s:\n", heading)
+		var terse []string
+		for _, f := range below[heading] {
+			if o, ok := f.(*option); ok && o.terse {
+				// Words that belong together are not parted by a line's end.
+				terse = append(terse, strings.ReplaceAll(strings.TrimSpace(synopsis(f)), " ", "\x00"))
+				continue
+			}
+			if d, ok := f.(cli.DocGenerationFlag); ok {
+				helpLine(b, "  "+synopsis(f), helpColumn, strings.ReplaceAll(d.GetUsage(), "`", ""))
+			}
+		}
+		if terse != nil {
+			var p strings.Builder
+			helpLine(&p, "", 2, strings.Join(terse, ", "))
+			b.WriteString(strings.ReplaceAll(p.String(), "\x00", " "))
+		}
+	}
 }
 
 // synopsis is "-t, --topic TOPIC".
@@ -106,7 +131,7 @@ func placeholder(f cli.Flag) string {
 func helpLine(b *strings.Builder, name string, column int, text string) {
 	b.WriteString(name)
 	at := len(name)
-	if at+2 > column {
+	if at > 0 && at+2 > column {
 		b.WriteByte('\n')
 		at = 0
 	}

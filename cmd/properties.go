@@ -87,7 +87,7 @@ func (p *propertySets) readDashD(commands, w []string) error {
 func (p *propertySets) propertyFlags(g group, prefix string, t mqtt.Type, set *mqtt.Properties) []*option {
 	var all []*option
 	for _, id := range properties(t) {
-		name := prefix + id.String()
+		name := prefix + strings.TrimPrefix(id.String(), prefix) // will-delay-interval
 		switch {
 		case t == mqtt.TypeConnect && id == mqtt.SessionExpiryInterval:
 			continue // -x
@@ -104,6 +104,7 @@ func (p *propertySets) propertyFlags(g group, prefix string, t mqtt.Type, set *m
 			}
 			return addProperty(set, id, s)
 		}))
+		all[len(all)-1].terse = true
 	}
 	p.flags = append(p.flags, all...)
 	return all

@@ -59,8 +59,8 @@ func pubCommand(s *Stdio) *cli.Command {
 	return &cli.Command{
 		Name: "pub", Usage: "publish messages",
 		UsageText: "mqt pub [-h HOST | -L URL] -t TOPIC [-q QOS] [-r] (-m TEXT | -f FILE | -s | -l | -n)\nmqt pub [-h HOST | -L URL] --json",
-		Description: `The end waits until the server has all messages: at QoS 0 it has read them, at QoS 1 and 2 it has
-acknowledged them.
+		Description: `It ends when the server has everything: has read the messages of QoS 0, has acknowledged those of
+QoS 1 and 2.
 
 Examples:
   mqt pub -t home/lamp -m on

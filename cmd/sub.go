@@ -44,7 +44,7 @@ type subOptions struct {
 
 func subCommand(s *Stdio) *cli.Command {
 	o := &subOptions{sample: 100}
-	o.flags = slices.Concat(o.topicFlags(), o.outputFlags(), o.endFlags())
+	o.flags = slices.Concat(o.topicFlags(), o.outputFlags(), o.endFlags(), o.propertyFlags())
 	return &cli.Command{
 		Name: "sub", Usage: "print messages as they come",
 		UsageText: "mqt sub [-h HOST | -L URL] -t FILTER [-q QOS]... [-v | -F FORMAT | --json] [-C COUNT] [-W TIME]",
@@ -67,7 +67,7 @@ Examples:
 
 func (o *subOptions) topicFlags() []*option {
 	const g = group("Topics")
-	all := []*option{
+	return []*option{
 		g.list("topic t", "Topic `FILTER` to subscribe to; may be repeated", &o.topics),
 		g.value("qos q", "`QOS` 0, 1 or 2 (default: 0); given once it is for all topics, repeated for one after the other", o.readQoS).oneOf("0", "1", "2"),
 		g.list("unsubscribe U", "`FILTER` that a kept session shall not have any more; may be repeated", &o.unsubscribe),
@@ -80,16 +80,20 @@ func (o *subOptions) topicFlags() []*option {
 		g.toggle("no-local", "not what this client itself publishes (MQTT 5)", &o.noLocal),
 		g.toggle("allow-partial", "go on when only some topics are granted", &o.allowPartial),
 	}
+}
+
+func (o *subOptions) propertyFlags() []*option {
 	p := &o.connect.props
-	all = append(all, p.propertyFlags(g, "", mqtt.TypeSubscribe, &p.subscribe)...)
-	return append(all, p.propertyFlags(g, "unsubscribe-", mqtt.TypeUnsubscribe, &p.unsubscribe)...)
+	const properties = group("Properties of the subscription (MQTT 5)")
+	all := p.propertyFlags(properties, "", mqtt.TypeSubscribe, &p.subscribe)
+	return append(all, p.propertyFlags(properties, "unsubscribe-", mqtt.TypeUnsubscribe, &p.unsubscribe)...)
 }
 
 func (o *subOptions) outputFlags() []*option {
 	const g = group("Output")
 	return []*option{
 		g.toggle("verbose v", "print the topic before the payload", &o.verbose),
-		g.text("format F", "`FORMAT` of a message, in mosquitto's language: see below", &o.format),
+		g.text("format F", "`FORMAT` of a message, in mosquitto's language: see above", &o.format),
 		g.toggle("json", "print one JSON object a line", &o.json),
 		g.toggle("pretty", "indent JSON", &o.pretty),
 		g.toggle("no-eol N", "no line feed after a message", &o.noEOL),

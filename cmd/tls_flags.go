@@ -22,7 +22,7 @@ func (o *tlsOptions) flags() []*option {
 	const g = groupTLS
 	return []*option{
 		g.toggle("tls tls-use-os-certs", "use TLS, with the system's CAs unless others are given", &o.on),
-		g.text("cafile", "`FILE` with the CAs to trust (PEM); turns TLS on, as do the next two", &o.cafile),
+		g.text("cafile", "`FILE` with the CAs to trust (PEM); turns TLS on, as do --capath and --cert", &o.cafile),
 		g.text("capath", "`DIRECTORY` with such files", &o.capath),
 		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert),
 		g.text("key", "`FILE` with its private key (PEM)", &o.key),

@@ -44,6 +44,7 @@ _mqt() {
     pub:-V|pub:--protocol-version|pub:--mqtt-version) COMPREPLY=($(compgen -W '5 311 31' -- "$cur")); return ;;
     pub:-x|pub:--session-expiry|pub:--session-expiry-interval) return ;;
     pub:-M|pub:--max-inflight) return ;;
+    pub:-D|pub:--property) COMPREPLY=($(compgen -W 'connect will disconnect publish' -- "$cur")); return ;;
     pub:--authentication-method) return ;;
     pub:--authentication-data) return ;;
     pub:--request-problem-information) return ;;
@@ -55,7 +56,6 @@ _mqt() {
     pub:--disconnect-session-expiry-interval) return ;;
     pub:--disconnect-reason-string) return ;;
     pub:--disconnect-user-property) return ;;
-    pub:-D|pub:--property) COMPREPLY=($(compgen -W 'connect will disconnect publish' -- "$cur")); return ;;
     pub:--cafile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     pub:--capath) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     pub:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -74,21 +74,21 @@ _mqt() {
     pub:--will-content-type) return ;;
     pub:--will-response-topic) return ;;
     pub:--will-correlation-data) return ;;
-    pub:--will-will-delay-interval) return ;;
+    pub:--will-delay-interval) return ;;
     pub:--will-user-property) return ;;
     sub:-t|sub:--topic) return ;;
     sub:-q|sub:--qos) COMPREPLY=($(compgen -W '0 1 2' -- "$cur")); return ;;
     sub:-U|sub:--unsubscribe) return ;;
     sub:-T|sub:--filter-out) return ;;
     sub:--retain-handling) COMPREPLY=($(compgen -W 'always new never' -- "$cur")); return ;;
-    sub:--subscription-identifier) return ;;
-    sub:--user-property) return ;;
-    sub:--unsubscribe-user-property) return ;;
     sub:-F|sub:--format) return ;;
     sub:--random-filter) return ;;
     sub:--color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
     sub:-C|sub:--count) return ;;
     sub:-W|sub:--timeout) return ;;
+    sub:--subscription-identifier) return ;;
+    sub:--user-property) return ;;
+    sub:--unsubscribe-user-property) return ;;
     sub:-h|sub:--host) return ;;
     sub:-p|sub:--port) return ;;
     sub:-L|sub:--url) return ;;
@@ -109,6 +109,7 @@ _mqt() {
     sub:-V|sub:--protocol-version|sub:--mqtt-version) COMPREPLY=($(compgen -W '5 311 31' -- "$cur")); return ;;
     sub:-x|sub:--session-expiry|sub:--session-expiry-interval) return ;;
     sub:-M|sub:--max-inflight) return ;;
+    sub:-D|sub:--property) COMPREPLY=($(compgen -W 'connect will disconnect subscribe unsubscribe' -- "$cur")); return ;;
     sub:--authentication-method) return ;;
     sub:--authentication-data) return ;;
     sub:--request-problem-information) return ;;
@@ -120,7 +121,6 @@ _mqt() {
     sub:--disconnect-session-expiry-interval) return ;;
     sub:--disconnect-reason-string) return ;;
     sub:--disconnect-user-property) return ;;
-    sub:-D|sub:--property) COMPREPLY=($(compgen -W 'connect will disconnect subscribe unsubscribe' -- "$cur")); return ;;
     sub:--cafile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     sub:--capath) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     sub:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -139,7 +139,7 @@ _mqt() {
     sub:--will-content-type) return ;;
     sub:--will-response-topic) return ;;
     sub:--will-correlation-data) return ;;
-    sub:--will-will-delay-interval) return ;;
+    sub:--will-delay-interval) return ;;
     sub:--will-user-property) return ;;
     bench:--shape) return ;;
     bench:--clients|bench:--count) return ;;
@@ -196,8 +196,8 @@ _mqt() {
     broker:--cafile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case ${COMP_WORDS[1]} in
-    pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --repeat --repeat-delay --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property -D --property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
-    sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial --subscription-identifier --user-property --unsubscribe-user-property -v --verbose -F --format --json --pretty -N --no-eol --random-filter --color -C --count -W --timeout -E --exit-after-subscribe -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property -D --property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
+    pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --repeat --repeat-delay --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
+    sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --color -C --count -W --timeout -E --exit-after-subscribe --subscription-identifier --user-property --unsubscribe-user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
     bench) COMPREPLY=($(compgen -W '--shape --clients --count --pubs --publishers --subs --subscribers --rate --rate-per-client --interval_of_msg --interval-of-msg --max -F -M --inflight --max-inflight --connrate --interval --connecting -q --qos --sub-qos -s --size --no-tracking --topic-prefix --run-id --duration --warmup --warm-up --limit --drain -o --output --json --color -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --quiet --help' -- "$cur")) ;;
     broker) COMPREPLY=($(compgen -W '-p --port --listen --ready-file --exec -v --verbose --cert --key --keypass --cafile --help' -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W '--help bash zsh fish powershell' -- "$cur")) ;;

@@ -75,9 +75,9 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
@@ -92,6 +92,8 @@ _mqt() {
       '*--session-expiry-interval[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
       '*-M[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
       '*--max-inflight[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, publish]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect publish):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, publish]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect publish):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
       '*--authentication-method[authentication method of CONNECT, a TEXT]:TEXT: ' \
       '*--authentication-data[authentication data of CONNECT, any DATA]:DATA: ' \
       '*--request-problem-information[request problem information of CONNECT, 0|1]:0|1: ' \
@@ -103,11 +105,9 @@ _mqt() {
       '*--disconnect-session-expiry-interval[session expiry interval of DISCONNECT, a NUMBER]:NUMBER: ' \
       '*--disconnect-reason-string[reason string of DISCONNECT, a TEXT]:TEXT: ' \
       '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
-      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, publish]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect publish):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
-      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, publish]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect publish):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
-      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do the next two]:FILE:_files' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
@@ -127,7 +127,7 @@ _mqt() {
       '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
       '*--will-response-topic[response topic of the will, a TEXT]:TEXT: ' \
       '*--will-correlation-data[correlation data of the will, any DATA]:DATA: ' \
-      '*--will-will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
       '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
       '*-d[show every packet, both ways, on stderr]' \
       '*--debug[show every packet, both ways, on stderr]' \
@@ -153,13 +153,10 @@ _mqt() {
       '*--retain-handling[send retained messages WHEN\: always, new or never (MQTT 5)]:WHEN:(always new never)' \
       '*--no-local[not what this client itself publishes (MQTT 5)]' \
       '*--allow-partial[go on when only some topics are granted]' \
-      '*--subscription-identifier[subscription identifier of SUBSCRIBE, a NUMBER]:NUMBER: ' \
-      '*--user-property[user property KEY=VALUE of SUBSCRIBE; may be repeated]:KEY=VALUE: ' \
-      '*--unsubscribe-user-property[user property KEY=VALUE of UNSUBSCRIBE; may be repeated]:KEY=VALUE: ' \
       '*-v[print the topic before the payload]' \
       '*--verbose[print the topic before the payload]' \
-      '*-F[FORMAT of a message, in mosquitto'\''s language\: see below]:FORMAT: ' \
-      '*--format[FORMAT of a message, in mosquitto'\''s language\: see below]:FORMAT: ' \
+      '*-F[FORMAT of a message, in mosquitto'\''s language\: see above]:FORMAT: ' \
+      '*--format[FORMAT of a message, in mosquitto'\''s language\: see above]:FORMAT: ' \
       '*--json[print one JSON object a line]' \
       '*--pretty[indent JSON]' \
       '*-N[no line feed after a message]' \
@@ -172,6 +169,9 @@ _mqt() {
       '*--timeout[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \
       '*-E[end when the server has granted the subscriptions]' \
       '*--exit-after-subscribe[end when the server has granted the subscriptions]' \
+      '*--subscription-identifier[subscription identifier of SUBSCRIBE, a NUMBER]:NUMBER: ' \
+      '*--user-property[user property KEY=VALUE of SUBSCRIBE; may be repeated]:KEY=VALUE: ' \
+      '*--unsubscribe-user-property[user property KEY=VALUE of UNSUBSCRIBE; may be repeated]:KEY=VALUE: ' \
       '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
@@ -195,9 +195,9 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
@@ -212,6 +212,8 @@ _mqt() {
       '*--session-expiry-interval[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
       '*-M[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
       '*--max-inflight[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, subscribe, unsubscribe]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect subscribe unsubscribe):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, subscribe, unsubscribe]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect subscribe unsubscribe):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
       '*--authentication-method[authentication method of CONNECT, a TEXT]:TEXT: ' \
       '*--authentication-data[authentication data of CONNECT, any DATA]:DATA: ' \
       '*--request-problem-information[request problem information of CONNECT, 0|1]:0|1: ' \
@@ -223,11 +225,9 @@ _mqt() {
       '*--disconnect-session-expiry-interval[session expiry interval of DISCONNECT, a NUMBER]:NUMBER: ' \
       '*--disconnect-reason-string[reason string of DISCONNECT, a TEXT]:TEXT: ' \
       '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
-      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, subscribe, unsubscribe]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect subscribe unsubscribe):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
-      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect, subscribe, unsubscribe]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect subscribe unsubscribe):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
-      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do the next two]:FILE:_files' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
@@ -247,7 +247,7 @@ _mqt() {
       '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
       '*--will-response-topic[response topic of the will, a TEXT]:TEXT: ' \
       '*--will-correlation-data[correlation data of the will, any DATA]:DATA: ' \
-      '*--will-will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
       '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
       '*-d[show every packet, both ways, on stderr]' \
       '*--debug[show every packet, both ways, on stderr]' \
@@ -308,9 +308,9 @@ _mqt() {
       '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
@@ -320,7 +320,7 @@ _mqt() {
       '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
-      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do the next two]:FILE:_files' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \

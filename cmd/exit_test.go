@@ -1,0 +1,88 @@
+package cmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mqt/mqtt"
+	"mqt/mqtt/client"
+	"mqt/mqtt/transport"
+)
+
+func TestExitCodes(t *testing.T) {
+	lost := fmt.Errorf("%w: %w", client.ErrConnectionLost, io.EOF)
+	for _, tt := range []struct {
+		err  error
+		want int
+		says string // part of the line
+	}{
+		{nil, 0, ""},
+		{&exitError{code: exitTimeout}, 27, ""},
+		{&usageError{text: "x", hint: "y"}, 2, "x; y"},
+		{errors.New("client: x"), 1, "x"},
+		{os.ErrNotExist, 1, ""},
+		{&client.PublishError{ReasonCode: mqtt.NotAuthorized}, 0x87, "Not authorized (0x87)"},
+		{&client.SubscribeError{Filters: []string{"a", "b"}, ReasonCodes: []mqtt.ReasonCode{0, mqtt.QuotaExceeded}}, 0x97, "b: Quota exceeded"},
+		{fmt.Errorf("%w: %w", client.ErrConnectionLost, &client.DisconnectError{ReasonCode: mqtt.ServerShuttingDown}), 0x8b, "Server shutting down"},
+		{fmt.Errorf("%w: %w", client.ErrConnectionLost, &client.DisconnectError{}), 7, ""}, // a server that just leaves
+		{lost, 7, "connection lost"},
+		{&connectFailure{"mqtt://h:1", lost}, 7, "mqtt://h:1: connection lost"},
+		{&connectFailure{"u", &client.ConnectError{ReasonCode: mqtt.Banned, Connack: &mqtt.Connack{}}}, 0x8a, "u: the server refused the connection: Banned"},
+		{&connectFailure{"u", dialError("connect", syscall.ECONNREFUSED)}, 1, "u: connection refused; is a broker running there?"},
+		{&connectFailure{"u", dialError("resolve", &net.DNSError{Name: "h", IsNotFound: true})}, 1, "u: no such host: h; check"},
+		{&connectFailure{"u", dialError("resolve", &net.DNSError{Name: "h"})}, 1, "u: cannot look up h"},
+		{&connectFailure{"u", dialError("tls", x509.UnknownAuthorityError{})}, 8, "--cafile"},
+		{&connectFailure{"u", dialError("tls", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")})}, 8, "the server refused: bad certificate"},
+		{&connectFailure{"u", fmt.Errorf("%w: %w", client.ErrConnectionLost, &net.OpError{Op: "remote error", Err: errors.New("tls: x")})}, 8, ""},
+		{&tlsFileError{"x", "y"}, 8, "x; y"},
+		{&connectFailure{"u", &client.ConnectError{Err: fmt.Errorf("no answer within 1s: %w", context.DeadlineExceeded)}}, 1, "u: no answer within 1s; check"},
+		{&connectFailure{"u", context.Canceled}, 1, "u: interrupted"},
+		{errors.Join(errors.New("a"), errors.New("b")), 1, "a; b"},
+	} {
+		if got := exitCode(tt.err); got != tt.want {
+			t.Errorf("%v: code %d, want %d", tt.err, got, tt.want)
+		}
+		if tt.err == nil {
+			continue
+		}
+		if line := explain(tt.err); !strings.Contains(line, tt.says) || strings.Contains(line, "\n") || strings.Contains(line, "client: ") {
+			t.Errorf("%v: %q, want %q in it", tt.err, line, tt.says)
+		}
+	}
+}
+
+func dialError(step string, err error) error {
+	return &client.ConnectError{Err: &transport.DialError{Step: step, URL: "u", Err: err}}
+}
+
+// TestExitTable holds the README to the one table.
+func TestExitTable(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := make(map[string]bool)
+	for _, row := range exitTable() {
+		if codes[row.codes] {
+			t.Errorf("%s stands there twice", row.codes)
+		}
+		codes[row.codes] = true
+		if !strings.Contains(string(readme), "| "+row.codes+" | ") {
+			t.Errorf("the README does not have %s", row.codes)
+		}
+	}
+	for line := range strings.Lines(string(readme)) {
+		code, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " ")
+		if strings.HasPrefix(line, "| ") && code[0] >= '0' && code[0] <= '9' && strings.Count(line, "|") == 3 && !codes[code] {
+			t.Errorf("the README has %s, the table has not", code)
+		}
+	}
+}

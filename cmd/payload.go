@@ -21,6 +21,7 @@ type source struct {
 	delim    byte
 	encoding format.Encoding
 	json     bool
+	old      bool         // before 5.0: there are no properties
 	message  mqtt.Message // what all have in common
 }
 
@@ -71,6 +72,9 @@ func (s *source) make(record []byte) (*mqtt.Message, error) {
 		m, err := format.DecodeJSON(record)
 		if err != nil {
 			return nil, err
+		}
+		if s.old && len(m.Properties) > 0 {
+			return nil, errors.New("the message has properties, and the server speaks no MQTT 5 that could carry them")
 		}
 		return m.Message, nil
 	}

@@ -106,7 +106,8 @@ func (o *pubOptions) run(ctx context.Context, s *Stdio) error {
 		return err
 	}
 	p := &publisher{o: o, src: src, c: conn, url: c.Endpoint.String()}
-	if conn.Version() < mqtt.V50 && o.connect.maxInflight == 0 {
+	src.old = conn.Version() < mqtt.V50
+	if src.old && o.connect.maxInflight == 0 {
 		p.slots = make(chan struct{}, oldInflight)
 	}
 	err = p.run(ctx)

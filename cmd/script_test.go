@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -40,6 +41,7 @@ const scriptTimeout = 30 * time.Second
 //	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, with MQTT_URL set to it
 //	server KIND                    starts a scripted server, see server_test.go, the same way
 //	sub NAME ARGS                  starts mqt sub and waits until it has subscribed
+//	run NAME ARGS                  starts mqt with a stdin that stays open; feed NAME FILE writes to it, "feed NAME" closes it
 //	ended NAME CODE                waits for its end; NAME.out and NAME.err are what it wrote
 //	signal NAME INT|TERM|KILL      signals it
 //	exits CODE PROGRAM ARGS        runs a program that ends so; stdout and stderr check its words
@@ -57,7 +59,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"broker": startBroker, "server": startServer, "sub": startSub, "ended": ended, "signal": signalProgram,
+			"broker": startBroker, "server": startServer, "sub": startSub, "run": startRun, "feed": feed, "ended": ended, "signal": signalProgram,
 			"exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
 		},
 	})
@@ -73,6 +75,7 @@ type programs struct {
 // program runs in the background.
 type program struct {
 	cmd      *exec.Cmd
+	in       io.WriteCloser
 	out, err *output
 	done     chan struct{}
 	code     int
@@ -115,6 +118,8 @@ func start(ts *testscript.TestScript, name string, args ...string) *program {
 			p.cmd.Env = append(p.cmd.Env, v+"="+value)
 		}
 	}
+	p.in, err = p.cmd.StdinPipe()
+	ts.Check(err)
 	ts.Check(p.cmd.Start())
 	all.running[name] = p
 	go func() {
@@ -172,6 +177,18 @@ func startSub(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return strings.Contains(p.err.String(), "<- SUBACK")
 	})
+}
+
+func startRun(ts *testscript.TestScript, _ bool, args []string) { start(ts, args[0], args[1:]...) }
+
+func feed(ts *testscript.TestScript, _ bool, args []string) {
+	p := running(ts, args[0])
+	if len(args) == 1 {
+		ts.Check(p.in.Close())
+		return
+	}
+	_, err := io.WriteString(p.in, ts.ReadFile(args[1]))
+	ts.Check(err)
 }
 
 func running(ts *testscript.TestScript, name string) *program {

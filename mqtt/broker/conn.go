@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,8 @@ type conn struct {
 	s          *session     // nil until CONNECT is accepted
 	known      atomic.Bool  // s is set, for the timers' goroutine
 	ended      bool         // nothing more is handled
+	feeding    sync.Mutex   // held while packets are handled; nothing is locked around it
+	displaced  atomic.Bool  // another connection has the session
 	full       bool         // QoS 2 takes up all of our Receive Maximum
 
 	aliases   flow.AliasIn
@@ -53,9 +56,15 @@ type conn struct {
 
 // Feed handles the packets in p, section 4.
 func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) {
+	c.feeding.Lock()
+	defer c.feeding.Unlock()
 	t := c.b.beginTurn(batch)
 	t.tally.bytes = int64(len(p))
 	for consumed < len(p) && err == nil && !c.ended {
+		if c.displaced.Load() {
+			err = errTakenOver
+			break
+		}
 		t.reader.Version, t.reader.MaximumPacketSize = c.version, c.maxIncoming()
 		pkt, n, e := t.reader.Read(p[consumed:])
 		if e == nil && n == 0 {

@@ -203,8 +203,10 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack
 			return err
 		}
 		if old != nil {
+			old.vacate(t)
 			old.end(t)
 		}
+		s.vacate(t)
 		if s.welcome(t, c, p, connack) {
 			return nil
 		}
@@ -242,26 +244,41 @@ func (s *session) over(now time.Duration) bool {
 	return s.ended || s.conn == nil && s.endAt != 0 && now >= s.endAt
 }
 
-// displace closes the connection that another one takes over from. s.mu is
-// held.
-func (s *session) displace(t *turn) {
-	if old := s.conn; old != nil {
+// displace closes the connection that another one takes over from, and returns
+// it. s.mu is held.
+func (s *session) displace(t *turn) *conn {
+	old := s.conn
+	if old != nil {
 		s.conn = nil
 		s.online.Store(nil)
+		old.displaced.Store(true)
 		old.kick(t, mqtt.SessionTakenOver, errTakenOver)
+	}
+	return old
+}
+
+// vacate displaces a connection and waits until the packet that it is handling
+// is done: what the client sends again on its new connection may not overtake
+// that [MQTT-4.6.0-6].
+func (s *session) vacate(t *turn) {
+	s.mu.Lock()
+	old := s.displace(t)
+	s.mu.Unlock()
+	if old != nil {
+		old.feeding.Lock()
+		old.feeding.Unlock() //nolint:staticcheck // to have waited is all
 	}
 }
 
 // welcome sends CONNACK and what is owed, and makes c the session's connection.
-// false: the session has ended meanwhile, or is not as new as a clean start
-// needs it, for another connection was faster [MQTT-3.1.2-4].
+// false: the session has ended meanwhile, has a connection again, or is not as
+// new as a clean start needs it, for another was faster [MQTT-3.1.2-4].
 func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) bool {
 	s.mu.Lock()
-	if s.ended || p.CleanStart && s.kept {
+	if s.ended || s.conn != nil || p.CleanStart && s.kept {
 		s.mu.Unlock()
 		return false
 	}
-	s.displace(t)
 	w := s.will
 	if w != nil && w.delay > 0 {
 		w = nil // resumed before its delay was over [MQTT-3.1.3-9]

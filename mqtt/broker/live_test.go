@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -28,10 +29,25 @@ func liveBroker(t *testing.T, o Options) *live {
 	return &live{Broker: b, t: t, served: make(chan error, 1)}
 }
 
-// listen makes the clients come by TCP.
-func (b *live) listen() {
+// The URLs that listen is given.
+const (
+	byTCP  = "mqtt://127.0.0.1:0"
+	byUnix = "unix:///"
+)
+
+// listen makes the clients come by TCP or a Unix socket, without it they come
+// by pipes, which hold no byte: who writes waits for who reads.
+func (b *live) listen(url string) {
 	b.t.Helper()
-	e, err := transport.ParseURL("mqtt://127.0.0.1:0")
+	if url == byUnix {
+		dir, err := os.MkdirTemp("", "mqt") // t.TempDir is too long for a socket
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		url = "unix://" + dir + "/s"
+	}
+	e, err := transport.ParseURL(url)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -60,7 +76,7 @@ func (b *live) stop() {
 // dial opens a connection to the broker.
 func (b *live) dial() net.Conn {
 	if b.listener != nil {
-		nc, err := net.Dial("tcp", b.listener.Addr().String())
+		nc, err := net.Dial(b.listener.Addr().Network(), b.listener.Addr().String())
 		if err != nil {
 			b.t.Error(err)
 		}
@@ -74,13 +90,14 @@ func (b *live) dial() net.Conn {
 
 // livePeer is a client whose reader runs in the goroutine that calls await.
 type livePeer struct {
-	t   *testing.T
-	nc  net.Conn
-	v   mqtt.Version
-	r   mqtt.Reader
-	buf []byte // read, not decoded yet from at on
-	at  int
-	out []byte
+	t    *testing.T
+	nc   net.Conn
+	v    mqtt.Version
+	r    mqtt.Reader
+	buf  []byte // read, not decoded yet from at on
+	at   int
+	out  []byte
+	acks []byte // written before await reads again
 }
 
 // client connects and takes the CONNACK. It may be called by any goroutine.
@@ -104,6 +121,11 @@ func (p *livePeer) write(pkts ...mqtt.Packet) {
 	_, _ = p.nc.Write(p.out)
 }
 
+// ack owes the next packet of a flow.
+func (p *livePeer) ack(t mqtt.Type, id mqtt.PacketID) {
+	p.acks = mqtt.AppendAck(p.acks, t, id, mqtt.Success, p.v)
+}
+
 // await reads packets until stop says so; false: the connection ended before.
 func (p *livePeer) await(stop func(mqtt.Packet) bool) bool {
 	for {
@@ -121,6 +143,10 @@ func (p *livePeer) await(stop func(mqtt.Packet) bool) bool {
 		}
 		p.buf = append(p.buf[:0], p.buf[p.at:]...)
 		p.at = 0
+		if len(p.acks) > 0 {
+			_, _ = p.nc.Write(p.acks)
+			p.acks = p.acks[:0]
+		}
 		if cap(p.buf)-len(p.buf) < 4096 {
 			p.buf = append(make([]byte, 0, 2*cap(p.buf)+8192), p.buf...)
 		}

@@ -21,7 +21,9 @@
 // # Who owns what
 //
 //   - A conn is fed by one goroutine at a time, the transport's; its fields
-//     without a lock belong to that goroutine.
+//     without a lock belong to that goroutine. It holds conn.feeding meanwhile,
+//     for which a take-over waits: what a client sends again may not overtake
+//     what its old connection is still handling.
 //   - A session is guarded by session.mu: connection, in-flight messages,
 //     queue, QoS 2 identifiers, subscriptions, will.
 //   - Broker.mu guards the map of sessions and who is connected to which.
@@ -31,7 +33,8 @@
 //
 // # Lock order
 //
-// Broker.mu, then session.mu, then group.mu, then what transport and topic lock
+// conn.feeding of the new connection, that of the one it displaces, Broker.mu,
+// then session.mu, then group.mu, then what transport and topic lock
 // within a call. No callback is made and nothing blocks with one of them held;
 // two sessions are never locked together.
 //

@@ -73,14 +73,13 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 			return fmt.Errorf("ready file: %w", err)
 		}
 	}
-	l, err := o.open(ctx, log)
+	b, err := broker.New(broker.Options{Log: log})
 	if err != nil {
 		return err
 	}
-	b, err := broker.New(broker.Options{Log: log})
+	l, err := o.open(ctx, b, log)
 	if err != nil {
-		l.close()
-		return err
+		return errors.Join(err, b.Shutdown(ctx))
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"mqt/mqtt/broker"
 	"mqt/mqtt/transport"
 )
 
@@ -21,7 +22,7 @@ type listenTLS struct {
 }
 
 // open opens all listeners or none.
-func (o *brokerOptions) open(ctx context.Context, log *slog.Logger) (*listeners, error) {
+func (o *brokerOptions) open(ctx context.Context, b *broker.Broker, log *slog.Logger) (*listeners, error) {
 	port := o.port
 	if port < 0 && len(o.listen) == 0 {
 		port = 1883
@@ -40,13 +41,13 @@ func (o *brokerOptions) open(ctx context.Context, log *slog.Logger) (*listeners,
 	}
 	l := &listeners{}
 	if port >= 0 {
-		if l.all, err = listenLocalhost(ctx, port, options); err != nil {
+		if l.all, err = listenLocalhost(ctx, b, port, options); err != nil {
 			return nil, err
 		}
 		l.ready = append(l.ready, l.all[0].URL())
 	}
 	for _, e := range endpoints {
-		one, err := transport.Listen(ctx, e, options)
+		one, err := b.Listen(ctx, e, options)
 		if err != nil {
 			l.close()
 			return nil, listenFailed(e, err)
@@ -68,11 +69,11 @@ func local(l *transport.Listener) bool {
 
 // listenLocalhost listens on both loopback addresses with one port. A machine
 // may lack IPv6.
-func listenLocalhost(ctx context.Context, port int, o transport.ListenOptions) (opened, error) {
+func listenLocalhost(ctx context.Context, b *broker.Broker, port int, o transport.ListenOptions) (opened, error) {
 	const tries = 10 // the port that one address has free may be taken on the other
 	for try := 1; ; try++ {
 		four := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: "127.0.0.1", Port: strconv.Itoa(port)}
-		l, err := transport.Listen(ctx, four, o)
+		l, err := b.Listen(ctx, four, o)
 		if err != nil {
 			return nil, listenFailed(four, err)
 		}
@@ -80,7 +81,7 @@ func listenLocalhost(ctx context.Context, port int, o transport.ListenOptions) (
 		if a, ok := l.Addr().(*net.TCPAddr); ok {
 			six.Port = strconv.Itoa(a.Port)
 		}
-		l6, err := transport.Listen(ctx, six, o)
+		l6, err := b.Listen(ctx, six, o)
 		switch {
 		case err == nil:
 			return opened{l, l6}, nil

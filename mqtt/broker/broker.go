@@ -56,11 +56,7 @@ func New(o Options) (*Broker, error) {
 func (b *Broker) Listen(ctx context.Context, e *transport.Endpoint, o transport.ListenOptions) (*transport.Listener, error) {
 	o.Conn.OutLimit = b.opt.OutLimit
 	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
-	l, err := transport.Listen(ctx, e, o)
-	if err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
-	}
-	return l, nil
+	return transport.Listen(ctx, e, o)
 }
 
 // Serve accepts connections from l until ctx is done or l is closed. Several

@@ -32,7 +32,7 @@ func liveBroker(t *testing.T, o Options) *live {
 // The URLs that listen is given.
 const (
 	byTCP  = "mqtt://127.0.0.1:0"
-	byUnix = "unix:///"
+	byUnix = "unix://"
 )
 
 // listen makes the clients come by TCP or a Unix socket, without it they come
@@ -45,17 +45,24 @@ func (b *live) listen(url string) {
 			b.t.Fatal(err)
 		}
 		b.t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		url = "unix://" + dir + "/s"
+		url += dir + "/s"
 	}
+	if err := b.open(b.t.Context(), url); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *live) open(ctx context.Context, url string) error {
 	e, err := transport.ParseURL(url)
 	if err != nil {
-		b.t.Fatal(err)
+		return err
 	}
-	b.listener, err = b.Listen(b.t.Context(), e, transport.ListenOptions{})
+	b.listener, err = b.Listen(ctx, e, transport.ListenOptions{})
 	if err != nil {
-		b.t.Fatal(err)
+		return err
 	}
-	go func() { b.served <- b.Serve(b.t.Context(), b.listener) }()
+	go func() { b.served <- b.Serve(ctx, b.listener) }()
+	return nil
 }
 
 func (b *live) stop() {

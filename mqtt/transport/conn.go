@@ -44,7 +44,9 @@ type Conn struct {
 	werr     error      // why nothing can be written any more
 	closeAt  time.Time  // end of a closing flush
 	replies  int        // bytes of AppendReply in out
+	counted  int        // bytes on the budget
 	dirty    bool       // some batch owes a flush
+	blocked  bool       // that goroutine waits for the socket
 	flushing bool       // one goroutine writes; the others leave their bytes to it
 	full     bool       // an Append was refused
 	drained  bool       // Drained is due
@@ -123,7 +125,7 @@ func (c *Conn) Room() bool {
 	if c.broken || c.closing.Load() {
 		return false
 	}
-	if c.buffered() > c.opt.OutLimit {
+	if c.crowded(c.buffered()) {
 		c.full = true
 		return false
 	}
@@ -169,7 +171,7 @@ func (c *Conn) room() *outbuf {
 	if c.broken || c.closing.Load() {
 		return nil
 	}
-	if c.buffered() > c.opt.OutLimit {
+	if c.crowded(c.buffered()) {
 		c.full = true
 		return nil
 	}
@@ -188,6 +190,9 @@ func (c *Conn) open() *outbuf {
 func (c *Conn) appended(b *Batch, o *outbuf) {
 	switch {
 	case c.flushing: // whoever flushes looks again before it stops
+		if c.blocked {
+			c.count()
+		}
 		c.mu.Unlock()
 	case b == nil || o.left >= flushAt:
 		c.flushing = true

@@ -46,7 +46,9 @@ func (c *Conn) drain() {
 // drainBlocked is drain for a full socket: it waits for room, and lives until all is sent.
 func (c *Conn) drainBlocked() {
 	c.mu.Lock()
+	c.blocked = true
 	for c.next() {
+		c.count()
 		_ = c.nc.SetWriteDeadline(c.writeDeadline())
 		c.mu.Unlock()
 		n, err := c.sock.writeWait(c.cur)
@@ -56,6 +58,8 @@ func (c *Conn) drainBlocked() {
 			c.failBlocked(err)
 		}
 	}
+	c.blocked = false
+	c.uncount()
 	if !c.done {
 		_ = c.nc.SetWriteDeadline(time.Time{})
 	}

@@ -63,18 +63,39 @@ type Listener struct {
 
 // Listen opens e. A Unix socket's file that nobody listens on any more is replaced.
 func Listen(ctx context.Context, e *Endpoint, o ListenOptions) (*Listener, error) {
-	if e.TLS() && (o.TLS == nil || (len(o.TLS.Certificates) == 0 && o.TLS.GetCertificate == nil && o.TLS.GetConfigForClient == nil)) {
-		return nil, fmt.Errorf("transport: listen %s: a certificate is needed", e)
+	if err := o.certified(e); err != nil {
+		return nil, err
 	}
+	nl, err := listenSocket(ctx, e, o)
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", e, dialCause(err))
+	}
+	return newListener(nl, e, o), nil
+}
+
+// ListenOn is Listen for a socket that somebody else has opened, such as systemd. e says what is spoken there; its
+// address is not looked at. The Listener owns nl from now on, unless there is an error.
+func ListenOn(nl net.Listener, e *Endpoint, o ListenOptions) (*Listener, error) {
+	if err := o.certified(e); err != nil {
+		return nil, err
+	}
+	return newListener(nl, e, o), nil
+}
+
+// certified checks that TLS has what it needs.
+func (o *ListenOptions) certified(e *Endpoint) error {
+	if e.TLS() && (o.TLS == nil || (len(o.TLS.Certificates) == 0 && o.TLS.GetCertificate == nil && o.TLS.GetConfigForClient == nil)) {
+		return fmt.Errorf("transport: listen %s: a certificate is needed", e)
+	}
+	return nil
+}
+
+func newListener(nl net.Listener, e *Endpoint, o ListenOptions) *Listener {
 	if o.HandshakeTimeout <= 0 {
 		o.HandshakeTimeout = DefaultHandshakeTimeout
 	}
 	if o.MaxHandshakes <= 0 {
 		o.MaxHandshakes = DefaultMaxHandshakes
-	}
-	nl, err := listenSocket(ctx, e, o)
-	if err != nil {
-		return nil, fmt.Errorf("transport: listen %s: %w", e, dialCause(err))
 	}
 	l := &Listener{
 		nl: nl, ep: *e, opt: o, conn: o.Conn.withDefaults(),
@@ -85,7 +106,7 @@ func Listen(ctx context.Context, e *Endpoint, o ListenOptions) (*Listener, error
 		l.tls = o.TLS.Clone()
 		l.tls.DynamicRecordSizingDisabled = true
 	}
-	return l, nil
+	return l
 }
 
 func listenSocket(ctx context.Context, e *Endpoint, o ListenOptions) (net.Listener, error) {

@@ -55,6 +55,10 @@ type Options struct {
 	// most OutLimit and one packet are held. Default DefaultOutLimit.
 	OutLimit int
 
+	// Budget, if given, is shared by many connections: above its high water each of them is refused an Append as soon
+	// as 64 KiB wait.
+	Budget *Budget
+
 	// InLimit bounds the bytes that Feed leaves unconsumed. Beyond it the connection ends with ErrTooLarge. Default
 	// DefaultInLimit, which never stops a legal packet: the handler's own Maximum Packet Size should be lower.
 	InLimit int

@@ -1,0 +1,56 @@
+package transport
+
+import "sync/atomic"
+
+// Budget is the memory that many connections share, in bytes. Connections whose peer keeps up are not counted and cost
+// nothing. Its owner may count more memory of its own on it.
+type Budget struct {
+	used, high atomic.Int64
+}
+
+// SetHigh sets the high water above which connections that wait for their peer may hold only a little. 0 means none.
+func (b *Budget) SetHigh(bytes int64) { b.high.Store(bytes) }
+
+// Used returns how many bytes are counted.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// Add counts n bytes more, or fewer.
+func (b *Budget) Add(n int64) { b.used.Add(n) }
+
+// High reports whether more is used than the high water.
+func (b *Budget) High() bool {
+	high := b.high.Load()
+	return high > 0 && b.used.Load() > high
+}
+
+const (
+	// spareOut is what a connection may buffer above the high water.
+	spareOut = 64 << 10
+	// grain is how far a connection's count may be off, so that an append seldom touches shared memory.
+	grain = 16 << 10
+)
+
+// crowded reports whether n buffered bytes are too many. mu is held.
+func (c *Conn) crowded(n int) bool {
+	return n > c.opt.OutLimit || n > spareOut && c.opt.Budget != nil && c.opt.Budget.High()
+}
+
+// count brings the budget up to date while the socket is full. mu is held.
+func (c *Conn) count() {
+	if c.opt.Budget == nil {
+		return
+	}
+	n := c.buffered()
+	if d := n - c.counted; d >= grain || -d >= grain {
+		c.opt.Budget.Add(int64(d))
+		c.counted = n
+	}
+}
+
+// uncount gives back what this connection was counted with. mu is held.
+func (c *Conn) uncount() {
+	if c.counted != 0 {
+		c.opt.Budget.Add(-int64(c.counted))
+		c.counted = 0
+	}
+}

@@ -1,0 +1,56 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+)
+
+// Who does not read is counted and, above the high water, held to a little; who reads is neither.
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := &Budget{}
+		budget.SetHigh(1 << 20)
+		open := func() (*Conn, net.Conn) {
+			near, far := net.Pipe()
+			c := New(far, Options{OutLimit: 8 << 20, Budget: budget, Linger: -1})
+			c.Start(newRecorder())
+			return c, near
+		}
+		deaf, deafPeer := open()
+		reading, readingPeer := open()
+		go func() { _, _ = io.Copy(io.Discard, readingPeer) }()
+
+		chunk := make([]byte, 10_000)
+		taken := 0
+		for deaf.Append(nil, chunk) {
+			taken += len(chunk)
+			if !reading.Append(nil, chunk) {
+				t.Fatal("the one who reads is refused")
+			}
+			synctest.Wait()
+		}
+		if taken < 1<<20 || taken > 1<<20+64<<10 {
+			t.Errorf("%d bytes were taken", taken)
+		}
+		if used := budget.Used(); used < 1<<20 || used > 1<<20+64<<10 || !budget.High() {
+			t.Errorf("%d used", used)
+		}
+		if !reading.Append(nil, chunk) {
+			t.Error("the one who reads pays for the other")
+		}
+		budget.SetHigh(8 << 20)
+		if !deaf.Append(nil, chunk) {
+			t.Error("refused below the high water")
+		}
+		deaf.Abort(nil)
+		reading.Abort(nil)
+		synctest.Wait()
+		if used := budget.Used(); used != 0 {
+			t.Errorf("%d used when all have gone", used)
+		}
+		deafPeer.Close()
+		readingPeer.Close()
+	})
+}

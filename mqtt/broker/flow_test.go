@@ -292,6 +292,8 @@ func TestMaximumPacketSizeOfTheNextConnection(t *testing.T) {
 		sub.subscribe(mqtt.QoS2, "t")
 		pub := w.client(mqtt.V50, "pub")
 		exact := publish(mqtt.QoS1, 1, "t", "12345678901234567890123456")
+		zero := publish(mqtt.QoS0, 0, "t", "1234567890123456789012345678")
+		zeroLarge := publish(mqtt.QoS0, 0, "t", string(zero.Payload)+"9")
 		large := publish(mqtt.QoS1, 1, "t", "123456789012345678901234567")
 		limit := uint32(exact.Size(mqtt.V50))
 		for _, m := range []*mqtt.Publish{large, exact} {
@@ -315,6 +317,12 @@ func TestMaximumPacketSizeOfTheNextConnection(t *testing.T) {
 		}
 		sub.quiet()
 		equal(t, "counted", w.b.Stats().DroppedTooLarge, 4)
+		equal(t, "size", uint32(zero.Size(mqtt.V50)), limit)
+		pub.put(zeroLarge)
+		pub.put(zero)
+		sub.message("t", string(zero.Payload))
+		sub.quiet()
+		equal(t, "counted", w.b.Stats().DroppedTooLarge, 5)
 		sub.drop()
 		sub, _ = w.connect(mqtt.V50, "sub", persistent)
 		sub.quiet()
@@ -372,7 +380,7 @@ func TestMessageExpiryIsPrecise(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
 		want  int
-	}{{2990 * time.Millisecond, 1}, {3010 * time.Millisecond, 0}} {
+	}{{2999 * time.Millisecond, 1}, {3 * time.Second, 0}} {
 		inWorld(t, Options{}, func(w *world) {
 			sub, _ := w.connect(mqtt.V50, "sub", persistent)
 			sub.subscribe(mqtt.QoS1, "t")

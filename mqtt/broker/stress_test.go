@@ -490,3 +490,107 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	stays.nc.Close()
 	b.stop()
 }
+
+// A Session whose unacknowledged messages do not fit the out-buffer is resumed
+// while others fill that with QoS 0: all of them come again, in order.
+func TestStressResume(t *testing.T) {
+	b := liveBroker(t, Options{OutLimit: 3000})
+	b.listen(byUnix)
+	const messages = 200
+	start := func(p *livePeer) {
+		p.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "one", QoS: 1}, {Filter: "zero"}}})
+	}
+	p := b.client(t, mqtt.V311, "sub", persistent)
+	start(p)
+	p.await(func(pkt mqtt.Packet) bool { return pkt.Type() == mqtt.TypeSuback })
+	pub := b.client(t, mqtt.V311, "pub", nil)
+	for i := range messages {
+		pub.write(publish(mqtt.QoS1, 1, "one", fmt.Sprintf("%0100d", i)))
+		pub.await(func(pkt mqtt.Packet) bool { return pkt.Type() == mqtt.TypePuback })
+	}
+	var last int
+	p.await(func(pkt mqtt.Packet) bool { last++; return last == messages })
+	var flood sync.WaitGroup
+	stop := make(chan struct{})
+	flood.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				pub.write(publish(mqtt.QoS0, 0, "zero", strings.Repeat("0", 100)))
+			}
+		}
+	})
+	for range 20 {
+		p.nc.Close()
+		p = b.client(t, mqtt.V311, "sub", persistent)
+		want := 0
+		timeout := time.AfterFunc(10*time.Second, func() { p.nc.Close() })
+		p.await(func(pkt mqtt.Packet) bool {
+			if m := pkt.(*mqtt.Publish); m.QoS == mqtt.QoS1 {
+				equal(t, "message", strings.TrimLeft(string(m.Payload), "0"), strings.TrimLeft(fmt.Sprint(want), "0"))
+				want++
+			}
+			return want == messages
+		})
+		timeout.Stop()
+		equal(t, "messages again", want, messages)
+	}
+	close(stop)
+	flood.Wait()
+	p.nc.Close()
+	pub.nc.Close()
+	b.stop()
+}
+
+// [MQTT-3.14.4-1]: while others send to it, a client that breaks the standard,
+// or that loses its place to another, gets a DISCONNECT and not a byte behind
+// it.
+func TestStressNothingBehindDisconnect(t *testing.T) {
+	b := liveBroker(t, Options{})
+	b.listen(byUnix)
+	var flood sync.WaitGroup
+	stop := make(chan struct{})
+	for i := range 2 {
+		pub := b.client(t, mqtt.V311, fmt.Sprint("pub", i), nil)
+		flood.Go(func() {
+			defer pub.nc.Close()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					pub.write(publish(mqtt.QoS0, 0, "zero", ""), publish(mqtt.QoS0, 0, "zero", ""), publish(mqtt.QoS0, 0, "zero", ""))
+				}
+			}
+		})
+	}
+	for round := range 60 {
+		p := b.client(t, mqtt.V50, "x", nil)
+		p.write(subscribeTo("zero"))
+		p.await(func(pkt mqtt.Packet) bool { return pkt.Type() == mqtt.TypePublish })
+		if round%2 == 0 {
+			p.write(&mqtt.Pingresp{})
+		} else {
+			b.client(t, mqtt.V50, "x", nil).nc.Close()
+		}
+		var end mqtt.Packet
+		p.await(func(pkt mqtt.Packet) bool {
+			if end != nil {
+				t.Errorf("%v behind %v", pkt, end)
+			}
+			if pkt.Type() == mqtt.TypeDisconnect {
+				end = pkt
+			}
+			return false
+		})
+		if end == nil {
+			t.Error("no DISCONNECT")
+		}
+		p.nc.Close()
+	}
+	close(stop)
+	flood.Wait()
+	b.stop()
+}

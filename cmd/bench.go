@@ -128,7 +128,7 @@ func startOwnBroker(ctx context.Context) (*ownBroker, error) {
 	at := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: "127.0.0.1", Port: "0"}
 	l, err := b.Listen(ctx, at, transport.ListenOptions{})
 	if err != nil {
-		return nil, listenFailed(at, err)
+		return nil, listenFailed(err)
 	}
 	own := &ownBroker{b: b}
 	if own.endpoint, err = transport.ParseURL(l.URL()); err != nil {

@@ -103,7 +103,7 @@ func (o *brokerOptions) whileServing(ctx context.Context, s *Stdio, l *listeners
 		if err := writeReady(o.readyFile, l.ready); err != nil {
 			return err
 		}
-		defer os.Remove(o.readyFile)
+		defer func() { _ = os.Remove(o.readyFile) }() // it may have been taken away
 	}
 	if o.exec != "" {
 		return o.runCommand(ctx, s, l.ready[0])
@@ -118,7 +118,7 @@ func writeReady(path string, urls []string) error {
 	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // gone once it has its name
 	_, err = f.WriteString(strings.Join(urls, "\n") + "\n")
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
 	if err == nil {

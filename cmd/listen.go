@@ -50,7 +50,7 @@ func (o *brokerOptions) open(ctx context.Context, b *broker.Broker, log *slog.Lo
 		one, err := b.Listen(ctx, e, options)
 		if err != nil {
 			l.close()
-			return nil, listenFailed(e, err)
+			return nil, listenFailed(err)
 		}
 		l.all = append(l.all, one)
 		l.ready = append(l.ready, one.URL())
@@ -75,7 +75,7 @@ func listenLocalhost(ctx context.Context, b *broker.Broker, port int, o transpor
 		four := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: "127.0.0.1", Port: strconv.Itoa(port)}
 		l, err := b.Listen(ctx, four, o)
 		if err != nil {
-			return nil, listenFailed(four, err)
+			return nil, listenFailed(err)
 		}
 		six := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: "::1", Port: strconv.Itoa(port)}
 		if a, ok := l.Addr().(*net.TCPAddr); ok {
@@ -89,7 +89,7 @@ func listenLocalhost(ctx context.Context, b *broker.Broker, port int, o transpor
 			return opened{l}, nil
 		case port != 0 || try == tries:
 			_ = l.Close()
-			return nil, listenFailed(six, err)
+			return nil, listenFailed(err)
 		}
 		_ = l.Close()
 	}
@@ -97,7 +97,7 @@ func listenLocalhost(ctx context.Context, b *broker.Broker, port int, o transpor
 
 func inUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 
-func listenFailed(e *transport.Endpoint, err error) error {
+func listenFailed(err error) error {
 	hint := ""
 	switch {
 	case inUse(err):

@@ -238,7 +238,7 @@ func (o *subOptions) receiveMaximum() uint16 {
 	if o.connect.props.connect.Has(mqtt.ReceiveMaximum) {
 		return 0
 	}
-	n := uint16(o.connect.maxInflight)
+	n := o.connect.maxInflight
 	if o.count > 0 && o.count < 65535 && (n == 0 || o.count < int(n)) {
 		n = uint16(o.count) //nolint:gosec // below 65,535
 	}

@@ -37,10 +37,9 @@ const (
 	tick        = 16 * time.Nanosecond // of compact times: 48 bits last 52 days
 )
 
-// castagnoli is the polynomial that processors have an instruction for.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+// checksum uses the polynomial that processors have an instruction for; the
+// table is made once, by crc32.
+func checksum(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) }
 
 // put writes s to the beginning of p, which has MinSize bytes at least.
 func (s *stamp) put(p []byte) {

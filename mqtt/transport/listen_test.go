@@ -115,7 +115,7 @@ func TestAcceptMayRefuse(t *testing.T) {
 		}
 		nc.Close()
 	}
-	if err := closing.end(t); err != errTest {
+	if err := closing.end(t); !errors.Is(err, errTest) {
 		t.Errorf("Closed(%v)", err)
 	}
 }
@@ -205,7 +205,7 @@ func TestAcceptErrorsAreOutlived(t *testing.T) {
 		_, err = b.Write([]byte("hello"))
 		check(t, err)
 		check(t, b.Close())
-		if err := r.end(t); err != io.EOF || string(r.got) != "hello" {
+		if err := r.end(t); !errors.Is(err, io.EOF) || string(r.got) != "hello" {
 			t.Errorf("fed %q, Closed(%v)", r.got, err)
 		}
 		cancel()
@@ -233,7 +233,7 @@ func TestTenMegabytes(t *testing.T) {
 		if !c.AppendShared(nil, []byte("h"), body) {
 			t.Fatal("refused")
 		}
-		if err := r.end(t); err != io.ErrNoProgress || got != len(body)+1 {
+		if err := r.end(t); !errors.Is(err, io.ErrNoProgress) || got != len(body)+1 {
 			t.Errorf("Closed(%v) after %d bytes", err, got)
 		}
 	})

@@ -215,7 +215,7 @@ func (c *Conn) feed(t *turn, p []byte) (left int, ok bool) {
 
 // stopped handles why fill brought no more.
 func (c *Conn) stopped(t *turn, err error) (leave bool) {
-	if err == errWouldBlock {
+	if errors.Is(err, errWouldBlock) {
 		return false
 	}
 	t.batch.Flush()

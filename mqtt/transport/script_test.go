@@ -34,7 +34,7 @@ func TestDataAndFINInOneEvent(t *testing.T) {
 	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
 		s.arrive(event{data: []byte("DISCONNECT"), err: io.EOF})
 		c.Start(r)
-		if err := r.end(t); err != io.EOF || string(r.got) != "DISCONNECT" {
+		if err := r.end(t); !errors.Is(err, io.EOF) || string(r.got) != "DISCONNECT" {
 			t.Fatalf("fed %q, Closed(%v)", r.got, err)
 		}
 		synctest.Wait()
@@ -47,7 +47,7 @@ func TestRepliesLeaveAfterHalfClose(t *testing.T) {
 		s.short = 3
 		s.arrive(event{data: []byte("0123456789"), err: io.EOF})
 		c.Start(r)
-		if err := r.end(t); err != io.EOF || s.sent() != "0123456789" {
+		if err := r.end(t); !errors.Is(err, io.EOF) || s.sent() != "0123456789" {
 			t.Fatalf("sent %q, Closed(%v)", s.sent(), err)
 		}
 		synctest.Wait()
@@ -85,7 +85,7 @@ func TestShortWritesKeepOrder(t *testing.T) {
 				t.Errorf("Stats().Out = %d", n)
 			}
 			c.Abort(errTest)
-			if err := r.end(t); err != errTest {
+			if err := r.end(t); !errors.Is(err, errTest) {
 				t.Errorf("Closed(%v)", err)
 			}
 			synctest.Wait()
@@ -173,7 +173,7 @@ func TestBlockedThenDrained(t *testing.T) {
 			t.Error("no Room")
 		}
 		s.arrive(event{data: []byte("still read")}, event{}, event{err: io.EOF})
-		if err := r.end(t); err != io.EOF || string(r.got) != "still read" {
+		if err := r.end(t); !errors.Is(err, io.EOF) || string(r.got) != "still read" {
 			t.Errorf("fed %q, Closed(%v)", r.got, err)
 		}
 		synctest.Wait()
@@ -246,7 +246,7 @@ func TestCloseOfAnUnstartedConn(t *testing.T) {
 			t.Error("not closed")
 		}
 		c.Start(r)
-		if err := r.end(t); err != errTest {
+		if err := r.end(t); !errors.Is(err, errTest) {
 			t.Errorf("Closed(%v)", err)
 		}
 		synctest.Wait()
@@ -362,7 +362,7 @@ func TestPacketsOfEverySizeInPiecesOfEverySize(t *testing.T) {
 			}
 			s.arrive(event{err: io.EOF})
 			c.Start(r)
-			if err := r.end(t); err != io.EOF || fmt.Sprint(sizes) != fmt.Sprint(want) {
+			if err := r.end(t); !errors.Is(err, io.EOF) || fmt.Sprint(sizes) != fmt.Sprint(want) {
 				t.Fatalf("pieces of %d: %v, Closed(%v)", piece, sizes, err)
 			}
 			synctest.Wait()

@@ -120,7 +120,7 @@ func TestRandomSchedules(t *testing.T) {
 				}
 			}
 			s.arrive(event{err: io.EOF})
-			if err := r.end(t); err != io.EOF || next[9] != 200 {
+			if err := r.end(t); !errors.Is(err, io.EOF) || next[9] != 200 {
 				t.Errorf("seed %d: fed %d packets, Closed(%v)", seed, next[9], err)
 			}
 			synctest.Wait()
@@ -182,7 +182,7 @@ func TestStressSockets(t *testing.T) {
 				wg.Wait()
 				peer := <-accepted
 				c.Close(errTest)
-				if err := r.end(t); err != errTest {
+				if err := r.end(t); !errors.Is(err, errTest) {
 					t.Errorf("Closed(%v)", err)
 				}
 				if err := peer.end(t); err != io.EOF {

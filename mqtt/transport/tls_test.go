@@ -123,7 +123,7 @@ func TestTLSGarbageEndsWithAnAlert(t *testing.T) {
 	l := nc.(*link)
 	_, err := l.Conn.Write([]byte("\x17\x03\x03\x00\x20 this is not a record at all....."))
 	check(t, err)
-	if err := (<-accepted).end(t); err == nil || err == io.EOF {
+	if err := (<-accepted).end(t); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("Closed(%v)", err)
 	}
 	if _, err := nc.Read(make([]byte, 10)); !strings.Contains(fmt.Sprint(err), "remote error: tls:") {

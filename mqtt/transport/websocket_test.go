@@ -115,7 +115,7 @@ func TestFramesRefused(t *testing.T) {
 	for name, payload := range map[string]string{"empty": "", "normal": "\x03\xe8bye", "application": "\x0f\xa1"} {
 		w := newWebSocket(ws.StateServerSide)
 		_, err := w.decode(frame(ws.OpClose, true, true, payload))
-		if want := frame(ws.OpClose, true, false, payload[:min(2, len(payload))]); err != io.EOF || !bytes.Equal(w.say, want) {
+		if want := frame(ws.OpClose, true, false, payload[:min(2, len(payload))]); !errors.Is(err, io.EOF) || !bytes.Equal(w.say, want) {
 			t.Errorf("Close, %s: %v, says %x", name, err, w.say)
 		}
 	}
@@ -215,7 +215,7 @@ func TestWebSocketConversation(t *testing.T) {
 	var data, control []string
 	for {
 		h, err := ws.ReadHeader(nc)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		check(t, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net"
 	"sync"
+	"sync/atomic"
 
 	"mqt/mqtt"
 	"mqt/mqtt/flow"
@@ -18,6 +20,10 @@ type Broker struct {
 	opt    Options
 	timers *timers
 	count  counters
+	excess [NumLimits]excess
+	limits atomic.Pointer[Options]
+	memory transport.Budget // queues, and out-buffers of who does not read
+	gate   gate
 	turns  sync.Pool
 	pool   flow.Pool[*delivery] // memory of what is in flight
 	done   chan struct{}
@@ -46,6 +52,7 @@ func New(o Options) (*Broker, error) {
 		sessions: make(map[string]*session),
 		empty:    make(chan struct{}),
 	}
+	b.setLimits(b.opt)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.timer.owner = &b.retained
 	go b.timers.run(b.done)
@@ -54,9 +61,20 @@ func New(o Options) (*Broker, error) {
 
 // Listen opens a listener whose connections keep to the broker's limits.
 func (b *Broker) Listen(ctx context.Context, e *transport.Endpoint, o transport.ListenOptions) (*transport.Listener, error) {
-	o.Conn.OutLimit = b.opt.OutLimit
-	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
+	b.prepare(&o)
 	return transport.Listen(ctx, e, o)
+}
+
+// ListenOn is Listen for a socket that somebody else has opened.
+func (b *Broker) ListenOn(nl net.Listener, e *transport.Endpoint, o transport.ListenOptions) (*transport.Listener, error) {
+	b.prepare(&o)
+	return transport.ListenOn(nl, e, o)
+}
+
+func (b *Broker) prepare(o *transport.ListenOptions) {
+	o.Conn.OutLimit = b.opt.OutLimit
+	o.Conn.Budget = &b.memory
+	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
 }
 
 // Serve accepts connections from l until ctx is done or l is closed. Several
@@ -79,10 +97,19 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	n := b.conns.n
 	b.mu.Unlock()
 	b.count.connections.Add(1)
+	b.count.accepted.Add(1)
 	b.timers.set(&c.timer, c.accepted+b.opt.ConnectTimeout)
-	if closed || n > 2*b.opt.MaxConnections {
+	o := b.limit()
+	if near := b.gate.arrive(tc.RemoteAddr()); closed || n > 2*o.MaxConnections || near > 2*o.MaxPerAddress {
 		// Too many to even hear their CONNECT.
 		b.count.refused.Add(1)
+		switch {
+		case closed:
+		case n > 2*o.MaxConnections:
+			b.exceeded(LimitConnections, "", tc.RemoteAddr())
+		default:
+			b.exceeded(LimitAddress, "", tc.RemoteAddr())
+		}
 		tc.Abort(errShutdown)
 	}
 	return c
@@ -92,7 +119,7 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 func (b *Broker) overConnections() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.conns.n > b.opt.MaxConnections
+	return b.conns.n > b.limit().MaxConnections
 }
 
 func (b *Broker) forgetConn(c *conn) {
@@ -101,6 +128,7 @@ func (b *Broker) forgetConn(c *conn) {
 	last := b.closed && b.conns.n == 0
 	b.mu.Unlock()
 	b.count.connections.Add(-1)
+	b.gate.leave(c.tc.RemoteAddr(), c.admitted, c.countedAs)
 	if last {
 		select {
 		case <-b.empty:

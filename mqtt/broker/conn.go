@@ -43,6 +43,10 @@ type conn struct {
 	displaced  atomic.Bool  // another connection has the session
 	full       bool         // QoS 2 takes up all of our Receive Maximum
 
+	admitted  bool   // gate counts it
+	countedAs string // as a client of this user, "" for none
+	rates     *rates
+
 	aliases   flow.AliasIn
 	lastTopic string    // the last name that was validated
 	topics    []routing // what this publisher sent to lately
@@ -59,7 +63,6 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 	c.feeding.Lock()
 	defer c.feeding.Unlock()
 	t := c.b.beginTurn(batch)
-	t.tally.bytes = int64(len(p))
 	for consumed < len(p) && err == nil && !c.ended {
 		if c.displaced.Load() {
 			err = errTakenOver
@@ -71,12 +74,17 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 			break
 		}
 		consumed += n
+		t.tally.packets++
 		if err = e; e == nil || pkt != nil && pkt.Type() == mqtt.TypeConnect {
 			err = c.handle(t, pkt, e)
 		}
 	}
 	if consumed > 0 {
 		c.lastSeen.Store(int64(t.now)) // a packet, not a part of one [MQTT-3.1.2-22]
+	}
+	t.tally.bytes = int64(consumed)
+	if err == nil {
+		err = c.throttleBytes(t, consumed)
 	}
 	if err != nil {
 		err = c.fail(t, err)
@@ -136,12 +144,14 @@ func (c *conn) answer(t *turn, p mqtt.Packet) (err error) {
 			Text: "the " + p.Type().String() + " is larger than the client's Maximum Packet Size"}
 	}
 	t.acks, err = p.Append(t.acks, c.version)
+	t.tally.packetsOut++
 	return err
 }
 
 // ack queues one of the four acknowledgements.
 func (c *conn) ack(t *turn, typ mqtt.Type, id mqtt.PacketID, code mqtt.ReasonCode) error {
 	t.acks = mqtt.AppendAck(t.acks, typ, id, code, c.version)
+	t.tally.packetsOut++
 	return nil
 }
 
@@ -154,17 +164,26 @@ func (c *conn) flushAcks(t *turn) {
 	}
 }
 
-// append adds a packet to the out-buffer; false: it is full, or closing.
+// append adds a PUBLISH to the out-buffer and counts it; false: it is full, or closing.
 func (c *conn) append(t *turn, head, body []byte) bool {
+	ok := false
 	if body == nil {
-		return c.tc.Append(t.batch, head)
+		ok = c.tc.Append(t.batch, head)
+	} else {
+		ok = c.tc.AppendShared(t.batch, head, body)
 	}
-	return c.tc.AppendShared(t.batch, head, body)
+	if ok {
+		t.tally.sent++
+		t.tally.packetsOut++
+		t.tally.bytesOut += int64(len(head) + len(body))
+	}
+	return ok
 }
 
 // reply appends what cannot be left out. It has room of its own above that of
 // messages, so only a client that asks and never reads is closed for it.
 func (c *conn) reply(t *turn, p []byte) {
+	t.tally.bytesOut += int64(len(p))
 	if !c.tc.AppendReply(t.batch, p) {
 		c.tc.Close(errSlow)
 	}

@@ -28,6 +28,9 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	c.setUp(p)
 	err := malformed
 	if err == nil {
+		err = c.allowConnect(t, p)
+	}
+	if err == nil {
 		err = c.b.admit(p)
 	}
 	if err != nil {
@@ -47,7 +50,11 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 		c.refuse(t, p, err)
 		return err
 	}
-	if err := c.b.attach(t, c, p, connack); err != nil {
+	err = c.enter(p, userOf(p))
+	if err == nil {
+		err = c.b.attach(t, c, p, connack)
+	}
+	if err != nil {
 		c.b.count.refused.Add(1)
 		c.refuse(t, p, err)
 		return err
@@ -55,6 +62,14 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	c.b.opt.Log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
 		"addr", c.tc.RemoteAddr(), "resumed", connack.SessionPresent)
 	return nil
+}
+
+// userOf is who MaxPerUser counts the client as.
+func userOf(p *mqtt.Connect) string {
+	if !p.HasUsername {
+		return ""
+	}
+	return p.Username
 }
 
 // setUp takes from CONNECT what the connection itself needs, also for refusing
@@ -82,9 +97,6 @@ func (b *Broker) admit(p *mqtt.Connect) error {
 	if p.ClientID == "" && p.Version < mqtt.V50 && (p.Version == mqtt.V31 || !p.CleanStart) {
 		return refuse(mqtt.ClientIdentifierNotValid, "MQTT-3.1.1: 3.1.3-8", "an empty client identifier needs a clean session")
 	}
-	if b.overConnections() {
-		return refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many connections")
-	}
 	w := p.Will
 	if w == nil {
 		return nil
@@ -95,6 +107,9 @@ func (b *Broker) admit(p *mqtt.Connect) error {
 	switch {
 	case wildResponse(w.Properties):
 		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the will's response topic has a wildcard"}
+	case b.oversize(w.Topic):
+		b.exceeded(LimitTopic, p.ClientID, nil)
+		return refuse(mqtt.TopicNameInvalid, "3.2.2.2", "the will's topic has more levels or bytes than allowed")
 	case w.QoS > *b.opt.MaximumQoS:
 		return refuse(mqtt.QoSNotSupported, "MQTT-3.2.2-12", "the will's QoS is above the maximum")
 	case w.Retain && b.opt.NoRetain:
@@ -225,7 +240,8 @@ func (b *Broker) claim(p *mqtt.Connect) (s, old *session, err error) {
 	if s != nil && !p.CleanStart && !s.over(b.timers.now()) {
 		return s, nil, nil
 	}
-	if s == nil && len(b.sessions) >= b.opt.MaxSessions {
+	if s == nil && len(b.sessions) >= b.limit().MaxSessions {
+		b.exceeded(LimitSessions, p.ClientID, nil)
 		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
 	}
 	b.serial++

@@ -2,13 +2,14 @@ package broker
 
 import (
 	"bytes"
+	"sync/atomic"
 	"time"
 
 	"mqt/mqtt"
 )
 
 // message is an Application Message that outlives the read that brought it. It
-// is immutable and shared by all who hold it.
+// is immutable, but for that count, and shared by all who hold it.
 type message struct {
 	topic   string
 	payload []byte
@@ -18,6 +19,8 @@ type message struct {
 	expiry uint32        // Message Expiry Interval in seconds
 	born   time.Duration // when it was published
 	expire bool          // it has an expiry
+
+	waiting atomic.Int32 // queues that hold it, for counting its memory once
 }
 
 // expired reports whether the message may no longer be sent [MQTT-3.3.2-5].

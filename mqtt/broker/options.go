@@ -24,6 +24,20 @@ type Options struct {
 	// MaxConnections bounds Network Connections, those before CONNECT
 	// included. More are refused with 0x97, or closed. Default 1,000,000.
 	MaxConnections int
+	// MaxPerAddress bounds those from one address, for IPv6 from one /64; this
+	// machine's own are not counted. More are refused with 0x97. Default 10,000.
+	MaxPerAddress int
+	// MaxPerUser bounds the clients of one authenticated user. More are refused
+	// with 0x97. Default 0: as many as there may be.
+	MaxPerUser int
+	// ConnectRate bounds the CONNECT packets a second of all clients together,
+	// with two seconds' worth in a burst. More are refused with 0x9F. Default
+	// 0: any.
+	ConnectRate int
+	// MessageRate and ByteRate bound the PUBLISH packets and the bytes that one
+	// client sends in a second, with two seconds' worth in a burst. Who sends
+	// more is closed with 0x96. Default 0: any.
+	MessageRate, ByteRate int
 	// MaxSessions bounds Sessions, connected or not. Default 1,000,000.
 	MaxSessions int
 
@@ -51,6 +65,11 @@ type Options struct {
 	// the client's own Receive Maximum. Default 65,535.
 	MaxInflight uint16
 
+	// MaxTopicLevels and MaxTopicLength, in bytes, bound Topic Names and Topic
+	// Filters. Over it a name is answered 0x90, a filter 0x8F. Defaults 200, and
+	// 65,535: any.
+	MaxTopicLevels, MaxTopicLength int
+
 	// MaximumQoS is the highest QoS granted and accepted: 0, 1 or 2, written
 	// as a pointer because 0 is a setting. Default 2.
 	MaximumQoS *mqtt.QoS
@@ -67,6 +86,11 @@ type Options struct {
 	// dropped and counted, QoS 1 and 2 go to the queue. Default 8 MiB, which
 	// takes a burst of QoS 0; who does not read at all is closed after a minute.
 	OutLimit int
+
+	// MaxMemory bounds what waits in all queues and in the out-buffers of clients
+	// that do not read, in bytes. From three quarters of it on, QoS 0 for these
+	// clients is dropped sooner; at the limit queues take no more. Default 1 GiB.
+	MaxMemory int64
 
 	// MaxSubscriptions bounds the subscriptions of one session; one more is
 	// answered 0x97. Default 10,000.
@@ -94,6 +118,9 @@ func (o *Options) Validate() error {
 	}{
 		{"connections", int64(o.MaxConnections)}, {"sessions", int64(o.MaxSessions)},
 		{"queue length", int64(o.MaxQueue)}, {"queue bytes", int64(o.MaxQueueBytes)},
+		{"connections of an address", int64(o.MaxPerAddress)}, {"connections of a user", int64(o.MaxPerUser)},
+		{"CONNECT rate", int64(o.ConnectRate)}, {"message rate", int64(o.MessageRate)}, {"byte rate", int64(o.ByteRate)},
+		{"topic levels", int64(o.MaxTopicLevels)}, {"topic length", int64(o.MaxTopicLength)}, {"memory", o.MaxMemory},
 		{"out-buffer", int64(o.OutLimit)}, {"subscriptions", int64(o.MaxSubscriptions)},
 		{"retained messages", int64(o.MaxRetained)}, {"retained bytes", o.MaxRetainedBytes},
 		{"connect timeout", int64(o.ConnectTimeout)},
@@ -109,7 +136,11 @@ func (o Options) withDefaults() Options {
 	set(&o.Log, slog.New(slog.DiscardHandler))
 	set(&o.ConnectTimeout, 10*time.Second)
 	set(&o.MaxConnections, 1_000_000)
+	set(&o.MaxPerAddress, 10_000)
 	set(&o.MaxSessions, 1_000_000)
+	set(&o.MaxTopicLevels, 200)
+	set(&o.MaxTopicLength, 65_535)
+	set(&o.MaxMemory, 1<<30)
 	set(&o.MaxKeepAlive, 65_535)
 	set(&o.MaxSessionExpiry, Never)
 	set(&o.MaximumPacketSize, 64<<20)

@@ -52,8 +52,25 @@ type peer struct {
 // dial opens a connection that has sent nothing yet.
 func (w *world) dial(v mqtt.Version) *peer {
 	w.t.Helper()
+	return w.dialFrom(v, nil)
+}
+
+// located is a connection that comes from an address.
+type located struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (l located) RemoteAddr() net.Addr { return l.addr }
+
+// dialFrom is dial from an address, nil for none.
+func (w *world) dialFrom(v mqtt.Version, addr net.Addr) *peer {
+	w.t.Helper()
 	near, far := net.Pipe()
-	tc := transport.New(far, transport.Options{OutLimit: w.b.opt.OutLimit, Linger: -1})
+	if addr != nil {
+		far = located{far, addr}
+	}
+	tc := transport.New(far, transport.Options{OutLimit: w.b.opt.OutLimit, Budget: &w.b.memory, Linger: -1})
 	tc.Start(w.b.Accept(tc))
 	p := &peer{t: w.t, nc: near, v: v, turn: make(chan struct{}, 1)}
 	p.turn <- struct{}{}

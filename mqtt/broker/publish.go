@@ -11,6 +11,10 @@ import (
 // publish handles an inbound PUBLISH, section 3.3.4.
 func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	t.tally.received++
+	t.tally.payload += int64(len(p.Payload))
+	if err := c.throttleMessage(t); err != nil {
+		return err
+	}
 	name, err := c.topicName(p)
 	if err != nil {
 		return err
@@ -40,7 +44,10 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 		}
 	}
 	code := mqtt.NotAuthorized
-	if !isOurs(name) {
+	if c.b.oversize(name) {
+		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())
+		code = mqtt.TopicNameInvalid
+	} else if !isOurs(name) {
 		t.pub.begin(name, p.Payload, t.travelling(p.Properties), p.QoS, p.Retain, c.s)
 		code = c.b.publish(t, c)
 	}

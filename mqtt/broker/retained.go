@@ -42,8 +42,9 @@ func (b *Broker) retain(t *turn) bool {
 	if replace {
 		grow -= old.size()
 	}
-	if r.bytes+grow > b.opt.MaxRetainedBytes || !replace && r.tree.Len() >= b.opt.MaxRetained {
+	if o := b.limit(); r.bytes+grow > o.MaxRetainedBytes || !replace && r.tree.Len() >= o.MaxRetained {
 		b.count.droppedRetained.Add(1)
+		b.exceeded(LimitRetained, from(p), nil)
 		return false
 	}
 	r.tree.Set(m.topic, m)
@@ -55,6 +56,14 @@ func (b *Broker) retain(t *turn) bool {
 		b.timers.set(&r.timer, t.now+sweepEvery)
 	}
 	return true
+}
+
+// from names the publisher.
+func from(p *publication) string {
+	if p.from == nil {
+		return ""
+	}
+	return p.from.clientID
 }
 
 // drop accounts for a message that is gone.

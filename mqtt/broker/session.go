@@ -90,7 +90,7 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
 	q := s.queueOf(d)
 	if c == nil || !q.empty() || !s.start(t, c, d, p) {
-		s.enqueue(d)
+		s.enqueue(t, d)
 	}
 }
 
@@ -114,10 +114,13 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 	switch {
 	case uint64(len(head)+len(body)) > uint64(c.maxPacket):
 		c.b.count.droppedTooLarge.Add(1) // [MQTT-3.1.2-25]
-	case !c.append(t, head, body):
-		c.b.count.droppedSlow.Add(1)
+	case c.append(t, head, body):
+		t.tally.payloadOut += int64(len(p.payload))
+	case c.b.memory.High():
+		c.b.count.droppedMemory.Add(1)
+		c.b.exceeded(LimitMemory, c.clientID(), nil)
 	default:
-		t.tally.sent++
+		c.b.count.droppedSlow.Add(1)
 	}
 }
 
@@ -146,7 +149,7 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 		binary.BigEndian.PutUint16(head[mqtt.PacketIDAt(head):], uint16(id))
 	}
 	if c.append(t, head, body) {
-		t.tally.sent++
+		t.tally.payloadOut += int64(len(d.m.payload))
 		return true
 	}
 	// Never sent, so it is not in flight: its first transmission is to come.
@@ -164,17 +167,46 @@ func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
 	}
 }
 
-// enqueue lets d wait, or drops it when the queue is full. s.mu is held.
-func (s *session) enqueue(d *delivery) {
-	o := &s.b.opt
-	if s.queue.n+s.queue0.n >= o.MaxQueue || s.queue.bytes+s.queue0.bytes+d.size() > o.MaxQueueBytes {
-		if s.b.count.droppedQueue.Add(1) == 1 {
-			s.b.opt.Log.Warn("queue full, dropping messages", "client", s.clientID, "length", s.queue.n)
-		}
-		return
+// enqueue lets d wait, or drops it when the queue or the memory is full. s.mu is
+// held.
+func (s *session) enqueue(t *turn, d *delivery) {
+	b := s.b
+	o := b.limit()
+	held := b.memory.Used() + t.tally.held
+	switch {
+	case s.queue.n+s.queue0.n >= o.MaxQueue || s.queue.bytes+s.queue0.bytes+d.size() > o.MaxQueueBytes:
+		b.count.droppedQueue.Add(1)
+		b.exceeded(LimitQueue, s.clientID, nil)
+	case held+int64(d.size()) > o.MaxMemory || d.qos == mqtt.QoS0 && b.memory.High():
+		b.count.droppedMemory.Add(1)
+		b.exceeded(LimitMemory, s.clientID, nil)
+	default:
+		s.queueOf(d).push(d)
+		t.hold(d)
+		s.noteWaiting()
 	}
-	s.queueOf(d).push(d)
-	s.noteWaiting()
+}
+
+// waitCost is what a place in a queue takes, beside its message.
+const waitCost = 32
+
+// hold counts a delivery that has joined a queue. A message is counted once,
+// however many wait for it.
+func (t *turn) hold(d *delivery) {
+	t.tally.waiting++
+	t.tally.held += waitCost
+	if d.m.waiting.Add(1) == 1 {
+		t.tally.held += int64(d.size())
+	}
+}
+
+// release counts a delivery that has left a queue.
+func (t *turn) release(d *delivery) {
+	t.tally.waiting--
+	t.tally.held -= waitCost
+	if d.m.waiting.Add(-1) == 0 {
+		t.tally.held -= int64(d.size())
+	}
 }
 
 // pump sends what the new connection owes again, then what waits, as far as
@@ -208,7 +240,7 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 		case !s.start(t, c, d, nil):
 			return
 		}
-		q.pop()
+		t.release(q.pop())
 	}
 }
 
@@ -223,6 +255,7 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	if e.State == flow.PubrelSent {
 		t.scratch = mqtt.AppendAck(t.scratch[:0], mqtt.TypePubrel, id, mqtt.Success, c.version)
 		c.reply(t, t.scratch)
+		t.tally.packetsOut++
 		return
 	}
 	d := e.Value
@@ -239,6 +272,8 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	t.scratch = append(head, body...)
 	c.reply(t, t.scratch)
 	t.tally.sent++
+	t.tally.packetsOut++
+	t.tally.payloadOut += int64(len(d.m.payload))
 }
 
 // end is the end of a Session: nothing of it is kept [MQTT-4.1.0-2]. What its
@@ -259,7 +294,7 @@ func (s *session) finish(t *turn) {
 	s.displace(t)
 	s.ended = true
 	subs, w := s.subs.all(), s.will
-	left := s.unfinished()
+	left := s.unfinished(t)
 	s.subs, s.will, s.queue, s.queue0 = subscriptions{}, nil, queue{}, queue{}
 	s.sender, s.receiver = flow.Sender[*delivery]{}, flow.Receiver{}
 	s.waiting.Store(-1)
@@ -282,7 +317,7 @@ func (s *session) finish(t *turn) {
 // unfinished lists the shared messages that another member may have: QoS 1 not
 // acknowledged, and those never sent. QoS 2 under way may not be given to
 // another [MQTT-4.8.2-5].
-func (s *session) unfinished() []*delivery {
+func (s *session) unfinished(t *turn) []*delivery {
 	var left []*delivery
 	for _, e := range s.sender.All() {
 		if e.State == flow.PublishQoS1 && e.Value.group != nil {
@@ -290,9 +325,14 @@ func (s *session) unfinished() []*delivery {
 		}
 	}
 	for !s.queue.empty() {
-		if d := s.queue.pop(); d.group != nil {
+		d := s.queue.pop()
+		t.release(d)
+		if d.group != nil {
 			left = append(left, d)
 		}
+	}
+	for !s.queue0.empty() {
+		t.release(s.queue0.pop())
 	}
 	return left
 }

@@ -4,16 +4,24 @@ import "sync/atomic"
 
 // Stats are the broker's counters since it was made, and what it holds now.
 type Stats struct {
-	// What is held now.
-	Connections, Sessions, Subscriptions, Retained int64
-
-	// Packets of type PUBLISH.
-	Received, Sent int64
-	BytesReceived  int64
+	// What is held now: Network Connections, clients past CONNECT and the most
+	// there ever were, Sessions with and without a connection, subscriptions,
+	// those of them that are shared, and retained messages with their bytes.
+	Connections, Clients, MaxClients       int64
+	Sessions, Subscriptions, Shared        int64
+	Retained, RetainedBytes                int64
+	Waiting                                int64 // messages in queues; one counts for each who waits for it
+	Memory                                 int64 // bytes in queues and in the out-buffers of who does not read
+	Accepted                               int64 // Network Connections so far
+	Packets, PacketsSent                   int64 // of any type
+	BytesReceived, BytesSent               int64 // of MQTT, without TLS and WebSocket
+	Received, Sent                         int64 // packets of type PUBLISH
+	PayloadBytesReceived, PayloadBytesSent int64 // in these
 
 	// Messages that were not delivered, by reason.
 	DroppedSlow     int64 // QoS 0: the connection's out-buffer was full
 	DroppedQueue    int64 // the session's queue was full
+	DroppedMemory   int64 // the memory of all was used up
 	DroppedExpired  int64 // Message Expiry Interval
 	DroppedTooLarge int64 // the client's Maximum Packet Size
 	DroppedRetained int64 // over the limit of retained messages
@@ -21,15 +29,35 @@ type Stats struct {
 	// Network Connections that were refused, and those that ended by an error
 	// of the peer.
 	Refused, ProtocolErrors int64
+
+	// Exceeded counts by Limit how often somebody went over it.
+	Exceeded [NumLimits]int64
+}
+
+// Drop is a reason for which messages were not delivered, and how many.
+type Drop struct {
+	Reason string // in lower case, such as "out-buffer"
+	Count  int64
+}
+
+// Drops lists the Dropped counters by reason.
+func (s *Stats) Drops() []Drop {
+	return []Drop{
+		{"out-buffer", s.DroppedSlow}, {"queue", s.DroppedQueue}, {"memory", s.DroppedMemory},
+		{"expired", s.DroppedExpired}, {"too-large", s.DroppedTooLarge}, {"retained", s.DroppedRetained},
+	}
 }
 
 // counters are Stats under the hands of many goroutines. A turn adds up its own
 // and brings them here once.
 type counters struct {
-	connections                                                                 atomic.Int64
-	received, sent, bytesReceived                                               atomic.Int64
-	droppedSlow, droppedQueue, droppedExpired, droppedTooLarge, droppedRetained atomic.Int64
-	refused, protocolErrors                                                     atomic.Int64
+	connections, accepted                            atomic.Int64
+	received, sent, payload, payloadOut              atomic.Int64
+	packets, packetsOut, bytesReceived, bytesSent    atomic.Int64
+	waiting                                          atomic.Int64
+	droppedSlow, droppedQueue, droppedMemory         atomic.Int64
+	droppedExpired, droppedTooLarge, droppedRetained atomic.Int64
+	refused, protocolErrors                          atomic.Int64
 }
 
 // Stats returns the counters as they are now.
@@ -37,30 +65,56 @@ func (b *Broker) Stats() Stats {
 	b.mu.Lock()
 	sessions := len(b.sessions)
 	b.mu.Unlock()
+	b.retained.mu.Lock()
+	retainedBytes := b.retained.bytes
+	b.retained.mu.Unlock()
+	clients, most := b.gate.count()
+	shared := b.shared.count()
 	n := &b.count
-	return Stats{
-		Connections: n.connections.Load(), Sessions: int64(sessions),
-		Subscriptions: int64(b.subs.Len() + b.shared.count()), Retained: int64(b.retained.tree.Len()),
-		Received: n.received.Load(), Sent: n.sent.Load(), BytesReceived: n.bytesReceived.Load(),
-		DroppedSlow: n.droppedSlow.Load(), DroppedQueue: n.droppedQueue.Load(),
+	s := Stats{
+		Connections: n.connections.Load(), Accepted: n.accepted.Load(), Clients: int64(clients), MaxClients: int64(most),
+		Sessions: int64(sessions), Subscriptions: int64(b.subs.Len() + shared), Shared: int64(shared),
+		Retained: int64(b.retained.tree.Len()), RetainedBytes: retainedBytes,
+		Waiting: n.waiting.Load(), Memory: b.memory.Used(),
+		Packets: n.packets.Load(), PacketsSent: n.packetsOut.Load(),
+		BytesReceived: n.bytesReceived.Load(), BytesSent: n.bytesSent.Load(),
+		Received: n.received.Load(), Sent: n.sent.Load(),
+		PayloadBytesReceived: n.payload.Load(), PayloadBytesSent: n.payloadOut.Load(),
+		DroppedSlow: n.droppedSlow.Load(), DroppedQueue: n.droppedQueue.Load(), DroppedMemory: n.droppedMemory.Load(),
 		DroppedExpired: n.droppedExpired.Load(), DroppedTooLarge: n.droppedTooLarge.Load(),
 		DroppedRetained: n.droppedRetained.Load(),
 		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(),
 	}
+	for i := range s.Exceeded {
+		s.Exceeded[i] = b.excess[i].n.Load()
+	}
+	return s
 }
 
 // tally is what one turn counts without touching shared memory.
-type tally struct{ received, sent, bytes int64 }
+type tally struct {
+	packets, bytes, received, payload      int64
+	packetsOut, bytesOut, sent, payloadOut int64
+	waiting, held                          int64 // more in queues, or less: messages and bytes
+}
 
-func (n *counters) add(t *tally) {
-	if t.received > 0 {
-		n.received.Add(t.received)
+// addTally brings a turn's counts home.
+func (b *Broker) addTally(t *tally) {
+	n := &b.count
+	for _, x := range [...]struct {
+		to *atomic.Int64
+		by int64
+	}{
+		{&n.packets, t.packets}, {&n.bytesReceived, t.bytes}, {&n.received, t.received}, {&n.payload, t.payload},
+		{&n.packetsOut, t.packetsOut}, {&n.bytesSent, t.bytesOut}, {&n.sent, t.sent}, {&n.payloadOut, t.payloadOut},
+		{&n.waiting, t.waiting},
+	} {
+		if x.by != 0 {
+			x.to.Add(x.by)
+		}
 	}
-	if t.sent > 0 {
-		n.sent.Add(t.sent)
-	}
-	if t.bytes > 0 {
-		n.bytesReceived.Add(t.bytes)
+	if t.held != 0 {
+		b.memory.Add(t.held)
 	}
 	*t = tally{}
 }

@@ -73,6 +73,10 @@ func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh b
 	if err != nil {
 		return mqtt.TopicFilterInvalid, false, nil
 	}
+	if c.b.oversize(sub.filter) {
+		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())
+		return mqtt.TopicFilterInvalid, false, nil
+	}
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +84,8 @@ func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh b
 		return 0, false, errTakenOver
 	}
 	_, known := s.subs.get(sub.filter)
-	if !known && s.subs.len() >= c.b.opt.MaxSubscriptions {
+	if !known && s.subs.len() >= c.b.limit().MaxSubscriptions {
+		c.b.exceeded(LimitSubscriptions, s.clientID, nil)
 		return mqtt.QuotaExceeded, false, nil
 	}
 	s.subs.set(sub)

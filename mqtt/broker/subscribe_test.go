@@ -473,7 +473,7 @@ func TestManySubscriptions(t *testing.T) {
 
 // The deepest filter and name there are.
 func TestDeepestTopics(t *testing.T) {
-	inWorld(t, Options{}, func(w *world) {
+	inWorld(t, Options{MaxTopicLevels: 65_536}, func(w *world) {
 		sub, pub := w.client(mqtt.V50, "sub"), w.client(mqtt.V50, "pub")
 		name := strings.Repeat("/", 65_534)
 		sub.subscribe(mqtt.QoS0, strings.Repeat("+/", 32_767)+"#", name+"+", name)

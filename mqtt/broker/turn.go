@@ -48,7 +48,7 @@ func (b *Broker) beginTurn(batch *transport.Batch) *turn {
 // end brings the counters home, flushes a batch of its own and returns t to
 // the pool.
 func (t *turn) end() {
-	t.b.count.add(&t.tally)
+	t.b.addTally(&t.tally)
 	if t.batch == &t.own {
 		t.own.Flush()
 	}

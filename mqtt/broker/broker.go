@@ -24,6 +24,7 @@ type Broker struct {
 	limits atomic.Pointer[Options]
 	memory transport.Budget // queues, and out-buffers of who does not read
 	gate   gate
+	sys    sys
 	turns  sync.Pool
 	pool   flow.Pool[*delivery] // memory of what is in flight
 	done   chan struct{}
@@ -55,6 +56,9 @@ func New(o Options) (*Broker, error) {
 	b.setLimits(b.opt)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.timer.owner = &b.retained
+	if b.opt.SysInterval > 0 {
+		b.sys.start(b)
+	}
 	go b.timers.run(b.done)
 	return b, nil
 }

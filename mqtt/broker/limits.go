@@ -148,6 +148,7 @@ type gate struct {
 	users   map[string]int
 	clients int // with a Session
 	most    int
+	total   int64 // so far
 }
 
 // addrOf is what MaxPerAddress counts by: an IPv4 address or the /64 of an IPv6 address, which one host has to itself.
@@ -230,15 +231,16 @@ func (g *gate) enter(user string, limit int) bool {
 		g.users[user]++
 	}
 	g.clients++
+	g.total++
 	g.most = max(g.most, g.clients)
 	return true
 }
 
-// count returns how many clients there are, and were at most.
-func (g *gate) count() (now, most int) {
+// count adds to s how many clients there are, were at most, and ever were.
+func (g *gate) count(s *Stats) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.clients, g.most
+	s.Clients, s.MaxClients, s.Admitted = int64(g.clients), int64(g.most), g.total
 }
 
 // allowConnect is asked before anything costly is done for a CONNECT.

@@ -159,13 +159,13 @@ func TestOptionsValidate(t *testing.T) {
 	three := mqtt.QoS(3)
 	o := Options{MaximumQoS: &three, MaximumPacketSize: 63, MaxConnections: -1, MaxSessions: -1, MaxQueue: -1, MaxQueueBytes: -1, OutLimit: -1,
 		MaxSubscriptions: -1, MaxRetained: -1, MaxRetainedBytes: -1, ConnectTimeout: -1, MaxPerAddress: -1, MaxPerUser: -1, ConnectRate: -1, MessageRate: -1,
-		ByteRate: -1, MaxTopicLevels: -1, MaxTopicLength: -1, MaxMemory: -1}
+		ByteRate: -1, MaxTopicLevels: -1, MaxTopicLength: -1, MaxMemory: -1, SysInterval: -1}
 	_, err := New(o)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		t.Fatalf("got %v, want all faults joined", err)
 	}
-	equal(t, "faults", len(joined.Unwrap()), 19)
+	equal(t, "faults", len(joined.Unwrap()), 20)
 }
 
 // Graceful end: 0x8B to 5.0, nothing to the others, what is owed is sent, wills

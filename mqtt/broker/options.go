@@ -18,6 +18,11 @@ type Options struct {
 	// Log receives connections, refusals and drops. Default: none.
 	Log *slog.Logger
 
+	// SysInterval is how often $SYS/broker/... is published. Default 0: never.
+	SysInterval time.Duration
+	// Version is what $SYS/broker/version says. Default "mqt".
+	Version string
+
 	// ConnectTimeout is how long a peer has from accept to a complete CONNECT.
 	// Default 10 s.
 	ConnectTimeout time.Duration
@@ -123,7 +128,7 @@ func (o *Options) Validate() error {
 		{"topic levels", int64(o.MaxTopicLevels)}, {"topic length", int64(o.MaxTopicLength)}, {"memory", o.MaxMemory},
 		{"out-buffer", int64(o.OutLimit)}, {"subscriptions", int64(o.MaxSubscriptions)},
 		{"retained messages", int64(o.MaxRetained)}, {"retained bytes", o.MaxRetainedBytes},
-		{"connect timeout", int64(o.ConnectTimeout)},
+		{"connect timeout", int64(o.ConnectTimeout)}, {"$SYS interval", int64(o.SysInterval)},
 	} {
 		if n.value < 0 {
 			fault("the limit of %s is negative", n.name)
@@ -134,6 +139,7 @@ func (o *Options) Validate() error {
 
 func (o Options) withDefaults() Options {
 	set(&o.Log, slog.New(slog.DiscardHandler))
+	set(&o.Version, "mqt")
 	set(&o.ConnectTimeout, 10*time.Second)
 	set(&o.MaxConnections, 1_000_000)
 	set(&o.MaxPerAddress, 10_000)

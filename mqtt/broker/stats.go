@@ -12,7 +12,7 @@ type Stats struct {
 	Retained, RetainedBytes                int64
 	Waiting                                int64 // messages in queues; one counts for each who waits for it
 	Memory                                 int64 // bytes in queues and in the out-buffers of who does not read
-	Accepted                               int64 // Network Connections so far
+	Accepted, Admitted                     int64 // Network Connections so far, and clients past CONNECT
 	Packets, PacketsSent                   int64 // of any type
 	BytesReceived, BytesSent               int64 // of MQTT, without TLS and WebSocket
 	Received, Sent                         int64 // packets of type PUBLISH
@@ -68,11 +68,10 @@ func (b *Broker) Stats() Stats {
 	b.retained.mu.Lock()
 	retainedBytes := b.retained.bytes
 	b.retained.mu.Unlock()
-	clients, most := b.gate.count()
 	shared := b.shared.count()
 	n := &b.count
 	s := Stats{
-		Connections: n.connections.Load(), Accepted: n.accepted.Load(), Clients: int64(clients), MaxClients: int64(most),
+		Connections: n.connections.Load(), Accepted: n.accepted.Load(),
 		Sessions: int64(sessions), Subscriptions: int64(b.subs.Len() + shared), Shared: int64(shared),
 		Retained: int64(b.retained.tree.Len()), RetainedBytes: retainedBytes,
 		Waiting: n.waiting.Load(), Memory: b.memory.Used(),
@@ -85,6 +84,7 @@ func (b *Broker) Stats() Stats {
 		DroppedRetained: n.droppedRetained.Load(),
 		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(),
 	}
+	b.gate.count(&s)
 	for i := range s.Exceeded {
 		s.Exceeded[i] = b.excess[i].n.Load()
 	}

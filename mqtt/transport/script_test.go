@@ -103,7 +103,7 @@ func TestSlowConsumer(t *testing.T) {
 			time.Sleep(50 * time.Second)
 			s.set(func() { s.room = 1 })
 		}
-		if err := r.end(t); err != ErrSlowConsumer {
+		if err := r.end(t); !errors.Is(err, ErrSlowConsumer) {
 			t.Fatalf("Closed(%v)", err)
 		}
 		if d := time.Since(start); d != 310*time.Second {
@@ -204,7 +204,7 @@ func TestCloseInsideFeed(t *testing.T) {
 				}
 				s.arrive(event{data: []byte("one")}, event{data: []byte("two")})
 				c.Start(r)
-				if err := r.end(t); err != errTest || feeds != 1 {
+				if err := r.end(t); !errors.Is(err, errTest) || feeds != 1 {
 					t.Fatalf("Closed(%v) after %d calls of Feed", err, feeds)
 				}
 				if want := map[string]string{"close": "bye", "error": "bye", "abort": ""}[how]; s.sent() != want {
@@ -230,7 +230,7 @@ func TestCloseIsBounded(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		c.Close(errTest)
-		if err := r.end(t); err != errTest || time.Since(start) != 3*time.Second {
+		if err := r.end(t); !errors.Is(err, errTest) || time.Since(start) != 3*time.Second {
 			t.Fatalf("Closed(%v) after %v", err, time.Since(start))
 		}
 		synctest.Wait()
@@ -314,7 +314,7 @@ func TestPauseAndResume(t *testing.T) {
 			t.Fatalf("paused from outside: %q", seen)
 		}
 		c.Close(nil) // wakes a paused reader
-		if err := r.end(t); err != ErrClosed {
+		if err := r.end(t); !errors.Is(err, ErrClosed) {
 			t.Fatalf("Closed(%v)", err)
 		}
 		time.Sleep(2 * DefaultLinger)
@@ -378,7 +378,7 @@ func TestInLimit(t *testing.T) {
 			s.arrive(event{data: make([]byte, 10_000)})
 		}
 		c.Start(r)
-		if err := r.end(t); err != ErrTooLarge || most != 100_000 {
+		if err := r.end(t); !errors.Is(err, ErrTooLarge) || most != 100_000 {
 			t.Fatalf("Closed(%v) after %d bytes", err, most)
 		}
 		time.Sleep(2 * DefaultLinger)

@@ -185,7 +185,7 @@ func TestStressSockets(t *testing.T) {
 				if err := r.end(t); !errors.Is(err, errTest) {
 					t.Errorf("Closed(%v)", err)
 				}
-				if err := peer.end(t); err != io.EOF {
+				if err := peer.end(t); !errors.Is(err, io.EOF) {
 					t.Errorf("the peer's Closed(%v)", err)
 				}
 				for who := range uint16(3) {
@@ -232,7 +232,7 @@ func TestCloseRaces(t *testing.T) {
 		wg.Wait()
 		for _, r := range []*recorder{ra, rb} {
 			err := r.end(t)
-			if err != errTest && err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			if !errors.Is(err, errTest) && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 				t.Fatalf("Closed(%v)", err)
 			}
 		}
@@ -253,7 +253,7 @@ func TestNetPipe(t *testing.T) {
 		}
 		start := time.Now()
 		c.Append(nil, []byte("nobody reads"))
-		if err := r.end(t); err != ErrSlowConsumer || time.Since(start) != time.Minute {
+		if err := r.end(t); !errors.Is(err, ErrSlowConsumer) || time.Since(start) != time.Minute {
 			t.Errorf("Closed(%v) after %v", err, time.Since(start))
 		}
 		check(t, b.Close())

@@ -61,10 +61,10 @@ func TestDataInTheSegmentOfFinished(t *testing.T) {
 	check(t, nc.SetWriteDeadline(time.Time{}))
 	_, err = nc.Write(h.held)
 	check(t, err)
-	if err := (<-accepted).end(t); err != io.EOF {
+	if err := (<-accepted).end(t); !errors.Is(err, io.EOF) {
 		t.Errorf("Closed(%v)", err)
 	}
-	if _, err := c.Read(got); err != io.EOF {
+	if _, err := c.Read(got); !errors.Is(err, io.EOF) {
 		t.Errorf("the server's close_notify: %v", err)
 	}
 	nc.Close()

@@ -203,6 +203,8 @@ func (c *conn) fail(t *turn, err error) error {
 	var fault *mqtt.Error
 	if errors.As(err, &fault) && c.s != nil {
 		c.goodbye(t, fault.Code, fault.Text)
+		c.tc.CloseWith(t.acks, err)
+		t.acks = t.acks[:0]
 	}
 	c.b.opt.Log.Debug("connection closed", "client", c.clientID(), "addr", c.tc.RemoteAddr(), "err", err)
 	return err
@@ -226,13 +228,14 @@ func (c *conn) goodbye(t *turn, code mqtt.ReasonCode, why string) {
 
 // kick closes the connection from outside its goroutine, with a DISCONNECT.
 func (c *conn) kick(t *turn, code mqtt.ReasonCode, why error) {
+	var p []byte
 	if c.version >= mqtt.V50 {
-		p, _ := (&mqtt.Disconnect{ReasonCode: code}).Append(nil, c.version)
-		if uint64(len(p)) <= uint64(c.maxPacket) {
-			c.tc.Append(t.batch, p)
+		p, _ = (&mqtt.Disconnect{ReasonCode: code}).Append(nil, c.version)
+		if uint64(len(p)) > uint64(c.maxPacket) {
+			p = nil
 		}
 	}
-	c.tc.Close(why)
+	c.tc.CloseWith(p, why)
 }
 
 // Drained goes on where an out-buffer was full.

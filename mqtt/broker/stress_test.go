@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/transport"
 )
 
 // ledger is what one receiver, or one group of them, has been given.
@@ -592,5 +593,46 @@ func TestStressNothingBehindDisconnect(t *testing.T) {
 	}
 	close(stop)
 	flood.Wait()
+	b.stop()
+}
+
+// [MQTT-3.14.4-1] for whoever still holds the connection: what is appended
+// while it is closed comes before the DISCONNECT or not at all.
+func TestStressAppendWhileClosing(t *testing.T) {
+	b := liveBroker(t, Options{})
+	b.listen(byUnix)
+	frame, _ := publish(mqtt.QoS0, 0, "zero", "").Append(nil, mqtt.V50)
+	for range 100 {
+		p := b.client(t, mqtt.V50, "x", nil)
+		b.mu.Lock()
+		c := b.sessions["x"].conn
+		b.mu.Unlock()
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			var batch transport.Batch
+			for c.tc.Append(&batch, frame) {
+				batch.Flush()
+			}
+		})
+		p.await(func(pkt mqtt.Packet) bool { return pkt.Type() == mqtt.TypePublish })
+		turn := b.beginTurn(nil)
+		c.kick(turn, mqtt.SessionTakenOver, errTakenOver)
+		turn.end()
+		var end mqtt.Packet
+		p.await(func(pkt mqtt.Packet) bool {
+			if end != nil {
+				t.Fatalf("%v behind %v", pkt, end)
+			}
+			if pkt.Type() == mqtt.TypeDisconnect {
+				end = pkt
+			}
+			return false
+		})
+		if end == nil {
+			t.Error("no DISCONNECT")
+		}
+		flood.Wait()
+		p.nc.Close()
+	}
 	b.stop()
 }

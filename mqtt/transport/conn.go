@@ -254,9 +254,24 @@ func (c *Conn) Abort(err error) {
 	c.mu.Unlock()
 }
 
+// CloseWith is Close with last behind what is buffered, whatever waits there already, and nothing behind last: no other
+// goroutine can append between the two.
+func (c *Conn) CloseWith(last []byte, err error) {
+	c.mu.Lock()
+	if len(last) > 0 && !c.broken && !c.closing.Load() {
+		c.open().append(last)
+	}
+	c.shutLocked(err, true)
+}
+
 // shut begins the closing flush; linger keeps the socket half open behind it.
 func (c *Conn) shut(err error, linger bool) {
 	c.mu.Lock()
+	c.shutLocked(err, linger)
+}
+
+// shutLocked is shut with mu held, which it releases.
+func (c *Conn) shutLocked(err error, linger bool) {
 	if c.closing.Load() {
 		c.mu.Unlock()
 		return

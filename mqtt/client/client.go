@@ -11,6 +11,7 @@
 //
 //	client.go     Client: state, waiting, the end
 //	connect.go    CONNECT, CONNACK, the fall-back to 3.1.1
+//	auth.go       AUTH, SCRAM
 //	reconnect.go  the next connection, Session or none, what is sent again
 //	read.go       packets in; one switch
 //	write.go      packets out

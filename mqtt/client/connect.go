@@ -99,7 +99,11 @@ func (c *Client) attempt(ctx context.Context) error {
 	l.inLimit = c.opt.MaximumPacketSize
 	l.aliasIn.Reset(c.opt.TopicAliasMaximum)
 	l.sent = time.Now()
-	frame, err := p.Append(nil, c.version)
+	err = l.beginAuth(p)
+	var frame []byte
+	if err == nil {
+		frame, err = p.Append(nil, c.version)
+	}
 	if err != nil {
 		c.mu.Unlock()
 		nc.Close()
@@ -230,6 +234,7 @@ func (l *link) Closed(err error) {
 		return
 	}
 	l.endPings(lost(err))
+	l.endAuth(lost(err))
 	c.lost(err)
 }
 

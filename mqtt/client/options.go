@@ -63,6 +63,9 @@ type Options struct {
 	HasUsername bool
 	// Password is sent if it is not nil.
 	Password []byte
+	// Authentication is enhanced authentication, 5.0 only, which it asks for.
+	// Default none.
+	Authentication *Authentication
 	// Will is the Will Message. Default none.
 	Will *mqtt.Will
 	// ReceiveMaximum is how many QoS 1 and 2 messages may wait for our
@@ -173,6 +176,12 @@ func (o *Options) Validate() error {
 	if old && o.Password != nil && !o.hasUsername() {
 		fault("%s has no password without a user name", o.Version) // [MQTT-3.1.1: 3.1.2-22]
 	}
+	if old && o.Authentication != nil {
+		fault("%s has no enhanced authentication", o.Version)
+	}
+	if a := o.Authentication; a != nil && (a.Begin == nil || !mqtt.ValidString(a.Method)) {
+		fault("an authentication without a method that is UTF-8, or without its steps")
+	}
 	for _, text := range []struct{ name, s string }{{"Client Identifier", o.ClientID}, {"user name", o.Username}} {
 		if !mqtt.ValidString(text.s) {
 			fault("the %s is not UTF-8 without U+0000, or longer than 65,535 bytes", text.name)
@@ -185,8 +194,11 @@ func (o *Options) Validate() error {
 		fault("a negative bound")
 	}
 	for i := range o.Properties {
-		if id := o.Properties[i].ID; !id.AllowedIn(mqtt.TypeConnect) {
+		switch id := o.Properties[i].ID; {
+		case !id.AllowedIn(mqtt.TypeConnect):
 			fault("%s is no property of CONNECT", id)
+		case o.Authentication != nil && (id == mqtt.AuthenticationMethod || id == mqtt.AuthenticationData):
+			fault("Authentication and %s", id)
 		}
 	}
 	faults = append(faults, o.validateWill())
@@ -241,6 +253,9 @@ func (o Options) prepare() (*Options, error) {
 		o.KeepAlive = 0
 	} else {
 		o.KeepAlive = cmp.Or(o.KeepAlive, DefaultKeepAlive)
+	}
+	if o.Authentication != nil {
+		o.Version = mqtt.V50 // no fall-back: it would do without
 	}
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, DefaultConnectTimeout)
 	o.Transport.OutLimit = cmp.Or(o.Transport.OutLimit, DefaultSendBuffer)

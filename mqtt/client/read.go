@@ -23,7 +23,9 @@ type link struct {
 	inLimit uint32 // our Maximum Packet Size
 
 	// Guarded by Client.mu.
-	answered chan error // the CONNACK's fate, nil once it has come
+	with     *Authentication // nil: none
+	auth     *authenticating // nil: nothing is under way
+	answered chan error      // the CONNACK's fate, nil once it has come
 	refused  *ConnectError
 	version  mqtt.Version
 	clean    bool // CONNECT had Clean Start
@@ -144,11 +146,18 @@ func (l *link) packet(pkt mqtt.Packet) error {
 	if p, ok := pkt.(*mqtt.Publish); ok && l.up {
 		return l.onPublish(p)
 	}
-	c.mu.Lock()
-	if p, ok := pkt.(*mqtt.Connack); ok {
+	switch p := pkt.(type) {
+	case *mqtt.Connack:
+		if err := l.confirm(p); err != nil {
+			return err
+		}
+		c.mu.Lock()
 		defer c.mu.Unlock()
 		return l.onConnack(p)
+	case *mqtt.Auth:
+		return l.onAuth(p)
 	}
+	c.mu.Lock()
 	if !l.up {
 		c.mu.Unlock()
 		return protocolError("MQTT-3.2.0-1", pkt.Type().String()+" before CONNACK")
@@ -179,9 +188,6 @@ func (l *link) packet(pkt mqtt.Packet) error {
 		l.ending = true
 		c.mu.Unlock()
 		return disconnected(p)
-	default: // AUTH: none was asked for [MQTT-4.12.0-6]
-		c.mu.Unlock()
-		return protocolError("MQTT-4.12.0-6", pkt.Type().String()+" without an authentication method")
 	}
 	c.mu.Unlock()
 	o.end(code, err)

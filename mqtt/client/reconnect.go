@@ -54,6 +54,9 @@ func (c *Client) again(err error) (time.Duration, bool) {
 	if b == nil || c.stopping || b.Attempts > 0 && c.failures > b.Attempts {
 		return 0, false
 	}
+	if errors.Is(err, ErrServerNotAuthenticated) {
+		return 0, false
+	}
 	if e, ok := errors.AsType[*ConnectError](err); ok && e.permanent() {
 		return 0, false
 	}

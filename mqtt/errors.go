@@ -27,6 +27,10 @@ func protocolError(statement, text string) *Error {
 	return &Error{Code: ProtocolError, Statement: statement, Text: text}
 }
 
+func tooMany(section, what string) *Error {
+	return &Error{Code: QuotaExceeded, Statement: section, Text: "more " + what + " than one packet may have here"}
+}
+
 // EncodeError is a packet that cannot be put on the wire, such as a string
 // over 65,535 bytes. Nothing was sent.
 type EncodeError struct {

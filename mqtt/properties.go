@@ -372,8 +372,16 @@ func (c *cursor) properties(dst Properties, in Type, from Side) Properties {
 	}
 	rest := c.p[n:]
 	c.p = c.p[:n]
+	limit := maxProperties
+	if from == Server {
+		limit *= 2 // to what a client sent it adds Subscription Identifiers
+	}
 	var seen uint64
 	for len(c.p) > 0 {
+		if len(dst) == limit {
+			c.fail(tooMany("2.2.2.2", "properties"))
+			return dst
+		}
 		dst = append(dst, Property{})
 		p := &dst[len(dst)-1]
 		c.property(p, in, from)

@@ -53,6 +53,9 @@ func decodeSubscribe(body []byte, v Version) (*Subscribe, error) {
 		s.Properties = c.properties(nil, TypeSubscribe, Client).Clone()
 	}
 	for len(c.p) > 0 {
+		if len(s.Subscriptions) == maxFilters {
+			return s, tooMany("3.8.3", "topic filters")
+		}
 		filter := string(c.text())
 		sub, err := decodeOptions(c.byte(), v)
 		if c.err == nil && err != nil {

@@ -48,6 +48,9 @@ func decodeUnsubscribe(body []byte, v Version) (*Unsubscribe, error) {
 		u.Properties = c.properties(nil, TypeUnsubscribe, Client).Clone()
 	}
 	for len(c.p) > 0 {
+		if len(u.Filters) == maxFilters {
+			return u, tooMany("3.10.3", "topic filters")
+		}
 		u.Filters = append(u.Filters, string(c.text()))
 	}
 	if err := c.end(); err != nil {

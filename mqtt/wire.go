@@ -13,6 +13,14 @@ const maxRemainingLength = 268_435_455
 // maxString is the longest UTF-8 Encoded String or Binary Data, section 1.5.4.
 const maxString = 65_535
 
+// maxProperties and maxFilters bound what a packet is decoded into. In memory a
+// User Property is ten times its five bytes on the wire, and the standard has
+// no other bound than the packet's size.
+const (
+	maxProperties = 16_384
+	maxFilters    = 65_536
+)
+
 // ValidString reports whether s may be a UTF-8 Encoded String: well formed,
 // without surrogates [MQTT-1.5.4-1] or U+0000 [MQTT-1.5.4-2], at most 65,535
 // bytes. U+FEFF is kept as it is [MQTT-1.5.4-3].

@@ -39,7 +39,7 @@ type routing struct {
 // many subscribers each may have to be remembered.
 const (
 	cachedTopics    = 8
-	maxCachedRoutes = 4096
+	maxCachedRoutes = 1024
 )
 
 // routesOf returns the routes of topic for a publisher, from its memory where

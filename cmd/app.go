@@ -10,7 +10,9 @@
 //	terminal.go       what a stream is
 //	connect_flags.go  the flags of every client; tls_flags.go, tls_key.go
 //	properties.go     -D and the long flags of the properties
-//	pub.go payload.go sub.go broker.go listen.go completion.go …
+//	broker.go         the server: broker_flags.go, config.go (broker.yaml), listen.go,
+//	                  reload.go (SIGHUP), metrics.go, systemd.go
+//	pub.go payload.go sub.go bench.go completion.go …
 package cmd
 
 import (

@@ -20,74 +20,114 @@ import (
 	"mqt/mqtt/transport"
 )
 
+// brokerOptions are the settings; flags are what they were read from.
 type brokerOptions struct {
-	port      int // -1: not given
-	listen    []string
-	readyFile string
-	exec      string
-	verbose   bool
-	tls       listenTLS
+	flags       []*option
+	port        int // -1: not given
+	listen      []string
+	metrics     string
+	config      string
+	checkConfig bool
+	readyFile   string
+	exec        string
+	verbose     bool
+	level       logLevel
+	logJSON     bool
+	tls         listenTLS
+	limits      broker.Options
+}
+
+func newBrokerOptions() *brokerOptions {
+	o := &brokerOptions{port: -1, limits: broker.Options{SysInterval: 10 * time.Second, Version: "mqt " + version()}}
+	o.flags = brokerFlags(o)
+	return o
 }
 
 // shutdownTimeout bounds the goodbye to the clients.
 const shutdownTimeout = 5 * time.Second
 
 func brokerCommand(s *Stdio) *cli.Command {
-	o := &brokerOptions{port: -1}
-	const listen, run, tls = group("Listen"), group("Run"), group("TLS")
+	o := newBrokerOptions()
 	return &cli.Command{
 		Name: "broker", Usage: "serve MQTT 3.1, 3.1.1 and 5.0, in memory",
-		UsageText: "mqt broker [-p PORT] [--listen URL]... [--ready-file FILE] [--exec COMMAND] [-v]",
+		UsageText: "mqt broker [-p PORT] [--listen URL]... [-c FILE] [--metrics ADDR] [--ready-file FILE] [--exec COMMAND] [-v]",
 		Description: `It listens on localhost:1883 when neither -p nor --listen is given, and runs until Ctrl-C.
 There are no passwords: whoever reaches a listener may publish and subscribe.
+SIGHUP reads the file of -c and the certificates again, and puts in force what may change.
+Sockets and notification of systemd are taken when they are there.
 
 Examples:
   mqt broker
   mqt broker --listen mqtt://0.0.0.0:1883 --listen ws://0.0.0.0:8080/mqtt
   mqt broker --listen mqtts://:8883 --cert server.pem --key server.key
+  mqt broker -c broker.yaml --check-config     # a line of it: max-connections: 5000
   mqt broker -p 0 --exec './run-tests.sh'      # the tests find the broker in $MQTT_URL`,
-		Flags: flags([]*option{
-			number(listen, "port p", "`PORT` on localhost; 0 picks a free one (default: 1883)", &o.port, 0, 65535),
-			listen.list("listen", "`URL` to listen on: mqtt, mqtts, ws, wss or unix; may be repeated", &o.listen),
-			run.text("ready-file", "`FILE` that appears once all listen, with one URL a line", &o.readyFile),
-			run.text("exec", "`COMMAND` for the shell to run with MQTT_URL set; leave with its exit code", &o.exec),
-			run.toggle("verbose v", "log connections and what is dropped on stderr", &o.verbose),
-			tls.text("cert", "`FILE` with the certificate chain of mqtts and wss (PEM)", &o.tls.cert),
-			tls.text("key", "`FILE` with its private key (PEM)", &o.tls.key),
-			tls.text("keypass", "`PASSPHRASE` of the key", &o.tls.keypass),
-			tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by", &o.tls.cafile),
-		}),
-		Action: func(c *cli.Context) error { return runBroker(c.Context, s, o) },
+		Flags: flags(o.flags),
+		Action: func(c *cli.Context) error {
+			if err := readConfig(o.config, o.flags); err != nil {
+				return err
+			}
+			return runBroker(c.Context, s, o)
+		},
 	}
+}
+
+// logger is where the broker logs to, and the level that a reload may change.
+func (o *brokerOptions) logger(s *Stdio) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	level.Set(o.logLevel())
+	h := slog.HandlerOptions{Level: level}
+	if o.logJSON {
+		return slog.New(slog.NewJSONHandler(s.Err, &h)), level
+	}
+	return slog.New(slog.NewTextHandler(s.Err, &h)), level
 }
 
 // runBroker serves until ctx ends or the command does.
 func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
-	level := slog.LevelWarn
-	if o.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: level}))
-	if o.readyFile != "" { // that of an earlier run says nothing about this one
-		if err := os.Remove(o.readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("ready file: %w", err)
-		}
-	}
-	b, err := broker.New(broker.Options{Log: log})
+	log, level := o.logger(s)
+	o.limits.Log = log
+	plan, err := o.plan(log)
 	if err != nil {
 		return err
 	}
-	l, err := o.open(ctx, b, log)
+	if o.checkConfig {
+		return errors.Join(plan.close(), o.limits.Validate(), o.checked(s.Out))
+	}
+	if o.readyFile != "" { // that of an earlier run says nothing about this one
+		if err := os.Remove(o.readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(fmt.Errorf("ready file: %w", err), plan.close())
+		}
+	}
+	b, err := broker.New(o.limits)
+	if err != nil {
+		return errors.Join(err, plan.close())
+	}
+	l, err := plan.open(ctx, b, log)
 	if err != nil {
 		return errors.Join(err, b.Shutdown(ctx))
 	}
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	m, err := startMetrics(ctx, o.metrics, b, log)
+	if err != nil {
+		l.close()
+		return errors.Join(err, b.Shutdown(ctx))
+	}
+	defer m.stop()
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	for _, one := range l.all {
-		wg.Go(func() { _ = b.Serve(serving, one) }) // nil: it ends when told to
+		wg.Go(func() { _ = b.Serve(running, one) }) // nil: it ends when told to
 	}
 	fmt.Fprintf(s.Err, "mqt broker: listening on %s\n", strings.Join(l.all.urls(), " and "))
-	err = o.whileServing(ctx, s, l)
+	if m != nil {
+		fmt.Fprintf(s.Err, "mqt broker: metrics on http://%s/metrics\n", m.l.Addr())
+	}
+	reloads := (&serving{o: o, b: b, log: log, level: level, certs: plan.certs}).reloadOn()
+	m.setReady(true)
+	err = o.whileServing(ctx, s, l, log)
+	m.setReady(false)
+	tell(log, "STOPPING=1")
+	reloads()
 
 	stop()
 	wg.Wait()
@@ -96,15 +136,23 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 	return errors.Join(err, b.Shutdown(bye))
 }
 
+// tell is notify for those who go on without.
+func tell(log *slog.Logger, state string) {
+	if err := notify(state); err != nil {
+		log.Warn("the service manager was not told", "state", state, "err", err)
+	}
+}
+
 // whileServing is what lasts as long as the broker: the ready file, the
 // command, the wait for a signal.
-func (o *brokerOptions) whileServing(ctx context.Context, s *Stdio, l *listeners) error {
+func (o *brokerOptions) whileServing(ctx context.Context, s *Stdio, l *listeners, log *slog.Logger) error {
 	if o.readyFile != "" {
 		if err := writeReady(o.readyFile, l.ready); err != nil {
 			return err
 		}
 		defer func() { _ = os.Remove(o.readyFile) }() // it may have been taken away
 	}
+	tell(log, "READY=1")
 	if o.exec != "" {
 		return o.runCommand(ctx, s, l.ready[0])
 	}
@@ -168,6 +216,7 @@ func withoutServer(env []string) []string {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
 		case "MQT_URL", "MQT_HOST", "MQT_PORT", "MQT_UNIX", "MQT_WS", "MQTT_URL", "MQTT_HOST", "MQTT_PORT":
+		case "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET": // they are for us alone
 		default:
 			kept = append(kept, v)
 		}

@@ -22,8 +22,11 @@ type option struct {
 	words   func(rest []string) int
 	choices []string // for completion: what the value can be
 
+	repeats bool // it may be given more than once
+
 	origin origin
-	typed  string // as it was written: "-q", "--qos", "MQT_QOS"
+	typed  string   // as it was written: "-q", "--qos", "MQT_QOS"
+	values []string // what was read so far
 	fault  error
 }
 
@@ -32,6 +35,7 @@ type origin byte
 
 const (
 	unset origin = iota
+	fromFile
 	fromEnv
 	fromArgs
 )
@@ -56,6 +60,7 @@ type group string
 func (g group) value(names, usage string, read func(string) error) *option {
 	o := &option{names: strings.Fields(names)}
 	o.GenericFlag = &cli.GenericFlag{Name: o.names[0], Usage: usage, Category: string(g), Value: reader(func(s string) error {
+		o.values = append(o.values, s)
 		// Reported once all words are read: see words.fault.
 		if err := read(s); err != nil && o.fault == nil {
 			o.fault = err
@@ -71,7 +76,9 @@ func (g group) text(names, usage string, dst *string) *option {
 
 // list may be given more than once.
 func (g group) list(names, usage string, dst *[]string) *option {
-	return g.value(names, usage, func(s string) error { *dst = append(*dst, s); return nil })
+	o := g.value(names, usage, func(s string) error { *dst = append(*dst, s); return nil })
+	o.repeats = true
+	return o
 }
 
 func (g group) toggle(names, usage string, dst *bool) *option {

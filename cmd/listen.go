@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -21,41 +20,84 @@ type listenTLS struct {
 	cert, key, keypass, cafile string
 }
 
-// open opens all listeners or none.
-func (o *brokerOptions) open(ctx context.Context, b *broker.Broker, log *slog.Logger) (*listeners, error) {
-	port := o.port
-	if port < 0 && len(o.listen) == 0 {
-		port = 1883
-	}
-	endpoints := make([]*transport.Endpoint, 0, len(o.listen))
+// plan is where to listen, with everything read that it needs.
+type plan struct {
+	port      int // -1: not on localhost
+	endpoints []*transport.Endpoint
+	sockets   []passed
+	options   transport.ListenOptions
+	certs     *certificates // nil without TLS
+}
+
+// plan checks the settings without listening yet.
+func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
+	p := &plan{port: o.port}
 	for _, u := range o.listen {
 		e, err := transport.ParseURL(u)
 		if err != nil {
 			return nil, &usageError{text: "--listen " + plain(err), hint: "write it as mqtt://127.0.0.1:1883"}
 		}
-		endpoints = append(endpoints, e)
+		p.endpoints = append(p.endpoints, e)
 	}
-	options, err := o.listenOptions(endpoints, log)
-	if err != nil {
+	var err error
+	if p.sockets, err = passedSockets(); err != nil {
 		return nil, err
 	}
+	if p.port < 0 && len(p.endpoints)+len(p.sockets) == 0 {
+		p.port = 1883
+	}
+	p.options.OnError = func(peer net.Addr, err error) {
+		from := "-"
+		if peer != nil {
+			from = peer.String()
+		}
+		log.Info("connection refused", "addr", from, "err", err)
+	}
+	if err := p.secure(&o.tls); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// close gives up the sockets that were passed.
+func (p *plan) close() error {
+	for _, s := range p.sockets {
+		_ = s.Close()
+	}
+	return nil
+}
+
+// open opens all listeners or none.
+func (p *plan) open(ctx context.Context, b *broker.Broker, log *slog.Logger) (*listeners, error) {
 	l := &listeners{}
-	if port >= 0 {
-		if l.all, err = listenLocalhost(ctx, b, port, options); err != nil {
-			return nil, err
+	if p.port >= 0 {
+		var err error
+		if l.all, err = listenLocalhost(ctx, b, p.port, p.options); err != nil {
+			return nil, errors.Join(err, p.close())
 		}
 		l.ready = append(l.ready, l.all[0].URL())
 	}
-	for _, e := range endpoints {
-		one, err := b.Listen(ctx, e, options)
-		if err != nil {
-			l.close()
-			return nil, listenFailed(err)
+	given, err := listenOn(b, p.sockets, p.options)
+	for _, e := range p.endpoints {
+		var one *transport.Listener
+		if err == nil {
+			if one, err = b.Listen(ctx, e, p.options); err != nil {
+				err = listenFailed(err)
+			}
 		}
-		l.all = append(l.all, one)
+		if one != nil {
+			given = append(given, one)
+		}
+	}
+	l.all = append(l.all, given...)
+	if err != nil {
+		l.close()
+		return nil, errors.Join(err, p.close())
+	}
+	for _, one := range given {
 		l.ready = append(l.ready, one.URL())
 		if !local(one) {
-			log.Warn("there are no passwords: whoever reaches this address may publish and subscribe", "url", e.String())
+			log.Warn("there are no passwords: whoever reaches this address may publish and subscribe", "url", one.URL())
 		}
 	}
 	return l, nil
@@ -110,42 +152,34 @@ func listenFailed(err error) error {
 	return fmt.Errorf("%w%s", err, hint)
 }
 
-func (o *brokerOptions) listenOptions(endpoints []*transport.Endpoint, log *slog.Logger) (transport.ListenOptions, error) {
-	lo := transport.ListenOptions{OnError: func(peer net.Addr, err error) {
-		from := "-"
-		if peer != nil {
-			from = peer.String()
-		}
-		log.Info("connection refused", "addr", from, "err", err)
-	}}
+// secure reads the files of TLS, which must be there when a listener has it and
+// may not be otherwise.
+func (p *plan) secure(t *listenTLS) error {
 	encrypted := false
-	for _, e := range endpoints {
+	for _, e := range p.endpoints {
 		encrypted = encrypted || e.TLS()
 	}
-	t := &o.tls
+	for i := range p.sockets {
+		encrypted = encrypted || p.sockets[i].endpoint().TLS()
+	}
 	if !encrypted {
 		if *t != (listenTLS{}) {
-			return lo, &usageError{text: "--cert, --key, --keypass and --cafile belong to a listener with TLS",
+			return &usageError{text: "--cert, --key, --keypass and --cafile belong to a listener with TLS",
 				hint: "add one, as --listen mqtts://127.0.0.1:8883"}
 		}
-		return lo, nil
+		return nil
 	}
 	if t.cert == "" || t.key == "" {
-		return lo, &usageError{text: "mqtts and wss need --cert and --key", hint: "both are PEM files"}
+		return &usageError{text: "mqtts and wss need --cert and --key", hint: "both are PEM files"}
 	}
-	cert, err := loadCertificate(t.cert, t.key, t.keypass)
+	loaded, err := t.load()
 	if err != nil {
-		return lo, err
+		return err
 	}
-	lo.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	if t.cafile != "" {
-		pool := x509.NewCertPool()
-		if err := addCAs(pool, t.cafile); err != nil {
-			return lo, err
-		}
-		lo.TLS.ClientCAs, lo.TLS.ClientAuth = pool, tls.RequireAndVerifyClientCert
-	}
-	return lo, nil
+	p.certs = &certificates{}
+	p.certs.now.Store(loaded)
+	p.options.TLS = p.certs.config()
+	return nil
 }
 
 // readFile names the flag that the file was given with.

@@ -43,9 +43,14 @@ const scriptTimeout = 30 * time.Second
 //	sub NAME ARGS                  starts mqt sub and waits until it has subscribed
 //	run NAME ARGS                  starts mqt with a stdin that stays open; feed NAME FILE writes to it, "feed NAME" closes it
 //	ended NAME CODE                waits for its end; NAME.out and NAME.err are what it wrote
-//	signal NAME INT|TERM|KILL      signals it
+//	signal NAME INT|TERM|KILL|HUP  signals it
 //	exits CODE PROGRAM ARGS        runs a program that ends so; stdout and stderr check its words
 //	lines N FILE                   checks that a file has so many lines
+//	fetch URL STATUS FILE          writes what an HTTP server answers into the file
+//	parses FILE                    reads the file as Prometheus does, which also says what is bad style
+//	capture VARIABLE NAME REGEXP   waits until what NAME wrote matches, and takes the group
+//	activated NAME ARGS            starts mqt broker as systemd does: a TCP socket as the third descriptor, with MQTT_URL set
+//	                               to it, and what it notifies in NAME.notify
 //	gen KIND FILE                  makes a file: see generate
 //	certs DIRECTORY                makes certificates, see certs_test.go
 //	waitfor FILE [REGEXP]          waits until the file is there and matches
@@ -61,6 +66,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"broker": startBroker, "server": startServer, "sub": startSub, "run": startRun, "feed": feed, "ended": ended, "signal": signalProgram,
 			"exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
+			"fetch": fetch, "parses": parses, "capture": capture, "activated": activated,
 		},
 	})
 }
@@ -100,24 +106,30 @@ func (o *output) String() string {
 }
 
 func start(ts *testscript.TestScript, name string, args ...string) *program {
+	path, err := exec.LookPath("mqt")
+	ts.Check(err)
+	c := exec.Command(path, args...)
+	for _, v := range os.Environ() { // what the test process has, less what would steer the program
+		if !strings.HasPrefix(v, "MQT") {
+			c.Env = append(c.Env, v)
+		}
+	}
+	for _, v := range []string{"MQTT_URL", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE", "MQT_MAX_SUBSCRIPTIONS"} {
+		if value := ts.Getenv(v); value != "" {
+			c.Env = append(c.Env, v+"="+value)
+		}
+	}
+	return startCommand(ts, name, c)
+}
+
+func startCommand(ts *testscript.TestScript, name string, c *exec.Cmd) *program {
 	all := ts.Value(programsKey{}).(*programs)
 	if all.running[name] != nil {
 		ts.Fatalf("%s runs already", name)
 	}
-	path, err := exec.LookPath("mqt")
-	ts.Check(err)
-	p := &program{cmd: exec.Command(path, args...), out: &output{}, err: &output{}, done: make(chan struct{})}
+	p := &program{cmd: c, out: &output{}, err: &output{}, done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = ts.Getenv("WORK"), p.out, p.err
-	for _, v := range os.Environ() { // what the test process has, less what would steer the program
-		if !strings.HasPrefix(v, "MQT") {
-			p.cmd.Env = append(p.cmd.Env, v)
-		}
-	}
-	for _, v := range []string{"MQTT_URL", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE"} {
-		if value := ts.Getenv(v); value != "" {
-			p.cmd.Env = append(p.cmd.Env, v+"="+value)
-		}
-	}
+	var err error
 	p.in, err = p.cmd.StdinPipe()
 	ts.Check(err)
 	ts.Check(p.cmd.Start())
@@ -215,7 +227,7 @@ func ended(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func signalProgram(ts *testscript.TestScript, _ bool, args []string) {
-	sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}[args[1]]
+	sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill, "HUP": syscall.SIGHUP}[args[1]]
 	ts.Check(running(ts, args[0]).cmd.Process.Signal(sig))
 }
 

@@ -188,18 +188,47 @@ _mqt() {
     bench:--tls-keylog) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     broker:-p|broker:--port) return ;;
     broker:--listen) return ;;
+    broker:--metrics) return ;;
+    broker:-c|broker:--config) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     broker:--ready-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     broker:--exec) return ;;
+    broker:--sys-interval) return ;;
+    broker:--log-level) COMPREPLY=($(compgen -W 'debug info warn error' -- "$cur")); return ;;
+    broker:--log-format) COMPREPLY=($(compgen -W 'text json' -- "$cur")); return ;;
     broker:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     broker:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     broker:--keypass) return ;;
     broker:--cafile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    broker:--max-connections) return ;;
+    broker:--max-connections-per-address) return ;;
+    broker:--max-connections-per-user) return ;;
+    broker:--max-sessions) return ;;
+    broker:--connect-rate) return ;;
+    broker:--message-rate) return ;;
+    broker:--byte-rate) return ;;
+    broker:--connect-timeout) return ;;
+    broker:--max-packet-size) return ;;
+    broker:--max-keep-alive) return ;;
+    broker:--max-session-expiry) return ;;
+    broker:--receive-maximum) return ;;
+    broker:--max-inflight) return ;;
+    broker:--topic-alias-maximum) return ;;
+    broker:--max-topic-levels) return ;;
+    broker:--max-topic-length) return ;;
+    broker:--max-subscriptions) return ;;
+    broker:--max-queue) return ;;
+    broker:--max-queue-bytes) return ;;
+    broker:--max-out-bytes) return ;;
+    broker:--max-memory) return ;;
+    broker:--max-retained) return ;;
+    broker:--max-retained-bytes) return ;;
+    broker:--max-qos) COMPREPLY=($(compgen -W '0 1 2' -- "$cur")); return ;;
   esac
   case ${COMP_WORDS[1]} in
     pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --repeat --repeat-delay --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
     sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --color -C --count -W --timeout -E --exit-after-subscribe --subscription-identifier --user-property --unsubscribe-user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
     bench) COMPREPLY=($(compgen -W '--shape --clients --count --pubs --publishers --subs --subscribers --rate --rate-per-client --interval_of_msg --interval-of-msg --max -F -M --inflight --max-inflight --connrate --interval --connecting -q --qos --sub-qos -s --size --no-tracking --topic-prefix --run-id --duration --warmup --warm-up --limit --drain -o --output --json --color -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout -u --username -P --password --pw --password-file --password-env -k --keepalive -V --protocol-version --mqtt-version --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --quiet --help' -- "$cur")) ;;
-    broker) COMPREPLY=($(compgen -W '-p --port --listen --ready-file --exec -v --verbose --cert --key --keypass --cafile --help' -- "$cur")) ;;
+    broker) COMPREPLY=($(compgen -W '-p --port --listen --metrics -c --config --check-config --ready-file --exec --sys-interval -v --verbose --log-level --log-format --cert --key --keypass --cafile --max-connections --max-connections-per-address --max-connections-per-user --max-sessions --connect-rate --message-rate --byte-rate --connect-timeout --max-packet-size --max-keep-alive --max-session-expiry --receive-maximum --max-inflight --topic-alias-maximum --max-topic-levels --max-topic-length --max-subscriptions --max-queue --max-queue-bytes --max-out-bytes --max-memory --max-retained --max-retained-bytes --max-qos --help' -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W '--help bash zsh fish powershell' -- "$cur")) ;;
     help) COMPREPLY=($(compgen -W 'pub sub bench broker completion help' -- "$cur")) ;;
   esac

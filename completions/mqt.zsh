@@ -339,14 +339,45 @@ _mqt() {
       '*-p[PORT on localhost; 0 picks a free one (default\: 1883)]:PORT: ' \
       '*--port[PORT on localhost; 0 picks a free one (default\: 1883)]:PORT: ' \
       '*--listen[URL to listen on\: mqtt, mqtts, ws, wss or unix; may be repeated]:URL: ' \
+      '*--metrics[ADDR of an HTTP server with /metrics, /healthz and /readyz, as 127.0.0.1\:9090]:ADDR: ' \
+      '*-c[FILE with settings, as broker.yaml\: any flag'\''s name is a key]:FILE:_files' \
+      '*--config[FILE with settings, as broker.yaml\: any flag'\''s name is a key]:FILE:_files' \
+      '*--check-config[check the settings and the files they name, and leave]' \
       '*--ready-file[FILE that appears once all listen, with one URL a line]:FILE:_files' \
       '*--exec[COMMAND for the shell to run with MQTT_URL set; leave with its exit code]:COMMAND: ' \
-      '*-v[log connections and what is dropped on stderr]' \
-      '*--verbose[log connections and what is dropped on stderr]' \
+      '*--sys-interval[TIME between two values of $SYS/broker/...; 0 turns it off (default\: 10s)]:TIME: ' \
+      '*-v[log connections and what is dropped on stderr\: --log-level debug]' \
+      '*--verbose[log connections and what is dropped on stderr\: --log-level debug]' \
+      '*--log-level[LEVEL\: debug, info, warn or error (default\: warn)]:LEVEL:(debug info warn error)' \
+      '*--log-format[FORMAT\: text or json (default\: text)]:FORMAT:(text json)' \
       '*--cert[FILE with the certificate chain of mqtts and wss (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
       '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
       '*--cafile[FILE with the CA that clients'\'' certificates must be signed by]:FILE:_files' \
+      '*--max-connections[* NUMBER of connections (default\: 1000000)]:NUMBER: ' \
+      '*--max-connections-per-address[* NUMBER from one address, or one IPv6 /64; not of this machine (default\: 10000)]:NUMBER: ' \
+      '*--max-connections-per-user[* NUMBER of one user (default\: any)]:NUMBER: ' \
+      '*--max-sessions[* NUMBER of sessions, connected or not (default\: 1000000)]:NUMBER: ' \
+      '*--connect-rate[* NUMBER of CONNECT a second, of all (default\: any)]:NUMBER: ' \
+      '*--message-rate[* NUMBER of messages a second of one client (default\: any)]:NUMBER: ' \
+      '*--byte-rate[* SIZE that one client may send a second (default\: any)]:SIZE: ' \
+      '*--connect-timeout[TIME from accept to a whole CONNECT (default\: 10s)]:TIME: ' \
+      '*--max-packet-size[SIZE of a packet (default\: 64MiB)]:SIZE: ' \
+      '*--max-keep-alive[SECONDS of the longest keep alive (default\: any)]:SECONDS: ' \
+      '*--max-session-expiry[SECONDS that a session outlives its connection (default\: any)]:SECONDS: ' \
+      '*--receive-maximum[NUMBER of QoS 1 and 2 messages in flight from a client (default\: 1024)]:NUMBER: ' \
+      '*--max-inflight[NUMBER of them in flight to a client (default\: 65535)]:NUMBER: ' \
+      '*--topic-alias-maximum[NUMBER of topic aliases of a client (default\: 64)]:NUMBER: ' \
+      '*--max-topic-levels[* NUMBER of levels of a topic (default\: 200)]:NUMBER: ' \
+      '*--max-topic-length[* NUMBER of bytes of a topic (default\: 65535)]:NUMBER: ' \
+      '*--max-subscriptions[* NUMBER of subscriptions of a session (default\: 10000)]:NUMBER: ' \
+      '*--max-queue[* NUMBER of messages waiting for a session (default\: 100000)]:NUMBER: ' \
+      '*--max-queue-bytes[* SIZE of them (default\: 64MiB)]:SIZE: ' \
+      '*--max-out-bytes[SIZE of what waits for a connection (default\: 8MiB)]:SIZE: ' \
+      '*--max-memory[* SIZE of what waits in all queues and for clients that do not read (default\: 1GiB)]:SIZE: ' \
+      '*--max-retained[* NUMBER of retained messages (default\: 1000000)]:NUMBER: ' \
+      '*--max-retained-bytes[* SIZE of them (default\: 1GiB)]:SIZE: ' \
+      '*--max-qos[QOS that is the highest\: 0, 1 or 2 (default\: 2)]:QOS:(0 1 2)' \
       '*--help[show the flags]' \
       '*: :'
     ;;

@@ -12,7 +12,8 @@ func (c *conn) puback(t *turn, p *mqtt.Puback) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	if _, ok := s.sender.Puback(p.PacketID); ok {
+	if d, ok := s.sender.Puback(p.PacketID); ok {
+		s.land(t, d)
 		s.pump(t)
 	}
 	return nil
@@ -26,12 +27,13 @@ func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	_, release, ok := s.sender.Pubrec(p.PacketID, p.ReasonCode)
+	d, release, ok := s.sender.Pubrec(p.PacketID, p.ReasonCode)
 	switch {
 	case release:
 		return c.ack(t, mqtt.TypePubrel, p.PacketID, mqtt.Success)
 	case ok:
-		s.pump(t) // refused: the flow is over
+		s.land(t, d) // refused: the flow is over
+		s.pump(t)
 		return nil
 	case p.ReasonCode.Failed():
 		return nil
@@ -47,7 +49,8 @@ func (c *conn) pubcomp(t *turn, p *mqtt.Pubcomp) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	if _, ok := s.sender.Pubcomp(p.PacketID); ok {
+	if d, ok := s.sender.Pubcomp(p.PacketID); ok {
+		s.land(t, d)
 		s.pump(t)
 	}
 	return nil

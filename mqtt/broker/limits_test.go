@@ -93,7 +93,7 @@ func TestMaxQueueBytes(t *testing.T) {
 		full.subscribe(mqtt.QoS1, "t")
 		full.drop()
 		other := w.client(v, "other")
-		other.subscribe(mqtt.QoS1, "t")
+		other.subscribe(mqtt.QoS0, "t")
 		pub := w.client(v, "pub")
 		for range 5 {
 			equal(w.t, "PUBACK", pub.put(publish(mqtt.QoS1, 1, "t", strings.Repeat("x", 100))), mqtt.Success)
@@ -101,10 +101,77 @@ func TestMaxQueueBytes(t *testing.T) {
 		equal(w.t, "dropped", w.b.Stats().DroppedQueue, 2)
 		equal(w.t, "the other's", len(other.take()), 5)
 		full, _ = w.connect(v, "full", persistent)
-		equal(w.t, "kept", len(full.take()), 3)
+		kept := full.take()
+		equal(w.t, "kept", len(kept), 3)
+		for _, p := range kept {
+			full.complete(p.(*mqtt.Publish))
+		}
 		pub.put(publish(mqtt.QoS1, 1, "t", "y"))
 		full.message("t", "y")
 	})
+}
+
+// Who sends all its bytes as User Properties is counted as well.
+func TestPropertiesCountAsBytes(t *testing.T) {
+	long := mqtt.User("k", strings.Repeat("x", 1000))
+	inWorld(t, Options{MaxQueueBytes: 5000, MaxRetainedBytes: 5000}, func(w *world) {
+		full, _ := w.connect(mqtt.V50, "full", persistent)
+		full.subscribe(mqtt.QoS1, "t/#")
+		full.drop()
+		pub := w.client(mqtt.V50, "pub")
+		for i := range 10 {
+			m := publish(mqtt.QoS1, 1, fmt.Sprint("t/", i), "x", long)
+			m.Retain = true
+			pub.put(m)
+		}
+		stats := w.b.Stats()
+		equal(t, "dropped, retained", [2]int64{stats.DroppedQueue, stats.Retained}, [2]int64{6, 4})
+	})
+}
+
+// finish acknowledges a message and looks at nothing that comes.
+func (p *peer) finish(m *mqtt.Publish) {
+	if m.QoS == mqtt.QoS1 {
+		p.send(puback(m.PacketID))
+		return
+	}
+	p.send(pubrec(m.PacketID), pubcomp(m.PacketID))
+}
+
+// A client that reads and never acknowledges holds no more than MaxQueueBytes
+// in flight, and as much in its queue.
+func TestUnacknowledgedBytes(t *testing.T) {
+	for _, qos := range []mqtt.QoS{mqtt.QoS1, mqtt.QoS2} {
+		eachVersion(t, Options{MaxQueueBytes: 3 * (1 + 100 + 64)}, func(w *world, v mqtt.Version) {
+			sub, pub := w.client(v, "sub"), w.client(v, "pub")
+			sub.subscribe(qos, "t")
+			for i := range 8 {
+				pub.put(publish(qos, 1, "t", fmt.Sprintf("%0100d", i)))
+			}
+			got := sub.take()
+			equal(w.t, "in flight", len(got), 3)
+			stats := w.b.Stats()
+			equal(w.t, "waiting, dropped", [2]int64{stats.Waiting, stats.DroppedQueue}, [2]int64{3, 2})
+			messages := 0
+			for ; len(got) > 0; got = sub.take() {
+				for _, p := range got {
+					if m, ok := p.(*mqtt.Publish); ok {
+						messages++
+						sub.finish(m)
+					}
+				}
+			}
+			equal(w.t, "in all", messages, 6)
+			stats = w.b.Stats()
+			equal(w.t, "waiting, memory", [2]int64{stats.Waiting, stats.Memory}, [2]int64{0, 0})
+			for i := range 8 {
+				pub.put(publish(qos, 1, "t", fmt.Sprintf("%0100d", i)))
+			}
+			sub.drop() // and all that it held
+			stats = w.b.Stats()
+			equal(w.t, "waiting, memory", [2]int64{stats.Waiting, stats.Memory}, [2]int64{0, 0})
+		})
+	}
 }
 
 // Clean session 0 of 3.1.1 is for ever only where the broker allows it.

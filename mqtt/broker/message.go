@@ -19,8 +19,9 @@ type message struct {
 	expiry uint32        // Message Expiry Interval in seconds
 	born   time.Duration // when it was published
 	expire bool          // it has an expiry
+	size   int           // what it takes in memory
 
-	waiting atomic.Int32 // queues that hold it, for counting its memory once
+	holders atomic.Int32 // sessions that hold it, for counting its memory once
 }
 
 // expired reports whether the message may no longer be sent [MQTT-3.3.2-5].
@@ -60,7 +61,6 @@ type publication struct {
 // share.
 type frame struct {
 	head []byte // whole, or all but a payload large enough to be shared
-	idAt int
 	ok   bool
 }
 
@@ -101,9 +101,21 @@ func (p *publication) own(now time.Duration) *message {
 			m.expiry, m.expire = p.props.Number(mqtt.MessageExpiryInterval)
 			m.props = p.props.Without(mqtt.MessageExpiryInterval).Clone()
 		}
+		m.size = len(m.topic) + len(m.payload) + memoryOf(m.props)
 		p.msg, p.payload = m, m.payload
 	}
 	return p.msg
+}
+
+// propertyCost is what a property takes beside its texts.
+const propertyCost = 56
+
+func memoryOf(ps mqtt.Properties) int {
+	n := propertyCost * len(ps)
+	for i := range ps {
+		n += len(ps[i].Key) + len(ps[i].Value)
+	}
+	return n
 }
 
 // body is the payload where it is shared rather than copied; nil otherwise.
@@ -127,9 +139,6 @@ func (p *publication) encoded(t *turn, v mqtt.Version, qos mqtt.QoS, retain bool
 	if !f.ok {
 		f.head = t.encode(f.head[:0], p.topic, p.payload, p.props, v, qos, retain)
 		f.ok = true
-		if qos > 0 {
-			f.idAt = mqtt.PacketIDAt(f.head)
-		}
 	}
 	return f
 }

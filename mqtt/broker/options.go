@@ -84,7 +84,8 @@ type Options struct {
 
 	// MaxQueue bounds the messages that wait for one session, and MaxQueueBytes
 	// their size. What comes on top is dropped and counted; QoS 0 is never
-	// queued for who is away. Defaults 100,000 and 64 MiB.
+	// queued for who is away. In flight to one session there is no more than
+	// MaxQueueBytes either; the rest waits. Defaults 100,000 and 64 MiB.
 	MaxQueue      int
 	MaxQueueBytes int
 	// OutLimit bounds the bytes waiting for one connection; over it QoS 0 is
@@ -94,7 +95,8 @@ type Options struct {
 
 	// MaxMemory bounds what waits in all queues and in the out-buffers of clients
 	// that do not read, in bytes. From three quarters of it on, QoS 0 for these
-	// clients is dropped sooner; at the limit queues take no more. Default 1 GiB.
+	// clients is dropped sooner; at the limit queues take no more. What is in
+	// flight counts, but goes on up to MaxQueueBytes. Default 1 GiB.
 	MaxMemory int64
 
 	// MaxSubscriptions bounds the subscriptions of one session; one more is

@@ -22,8 +22,6 @@ type retention struct {
 // sweepEvery is how often expired retained messages are thrown away.
 const sweepEvery = 30 * time.Second
 
-func (m *message) size() int64 { return int64(len(m.topic) + len(m.payload)) }
-
 // retain sets or clears the retained message of t.pub's topic
 // [MQTT-3.3.1-5], [MQTT-3.3.1-6]. false: over the limit, nothing was kept.
 func (b *Broker) retain(t *turn) bool {
@@ -38,9 +36,9 @@ func (b *Broker) retain(t *turn) bool {
 	}
 	m := p.own(t.now)
 	old, replace := r.tree.Get(p.topic)
-	grow := m.size()
+	grow := int64(m.size)
 	if replace {
-		grow -= old.size()
+		grow -= int64(old.size)
 	}
 	if o := b.limit(); r.bytes+grow > o.MaxRetainedBytes || !replace && r.tree.Len() >= o.MaxRetained {
 		b.count.droppedRetained.Add(1)
@@ -51,7 +49,7 @@ func (b *Broker) retain(t *turn) bool {
 	if replace {
 		r.drop(old)
 	}
-	r.bytes += m.size()
+	r.bytes += int64(m.size)
 	if m.expire && r.expiring.Add(1) == 1 {
 		b.timers.set(&r.timer, t.now+sweepEvery)
 	}
@@ -68,7 +66,7 @@ func from(p *publication) string {
 
 // drop accounts for a message that is gone.
 func (r *retention) drop(m *message) {
-	r.bytes -= m.size()
+	r.bytes -= int64(m.size)
 	if m.expire {
 		r.expiring.Add(-1)
 	}

@@ -31,6 +31,7 @@ type session struct {
 	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
 	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
 	subs     subscriptions
+	flying   int           // bytes of what is in flight
 	holding  int           // retained messages are being sent: QoS 0 may not pass them
 	kept     bool          // it has been connected before
 	expiry   uint32        // Session Expiry Interval in seconds
@@ -127,7 +128,7 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 // start sends d for the first time, with DUP 0. p, if any, is the publication
 // whose frames it can share. false: there is no room now. s.mu is held.
 func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
-	if d.qos > mqtt.QoS0 && s.sender.Quota() == 0 {
+	if d.qos > mqtt.QoS0 && (s.sender.Quota() == 0 || s.flying > 0 && s.flying+d.size() > s.b.limit().MaxQueueBytes) {
 		return false
 	}
 	var head, body []byte
@@ -150,11 +151,22 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 	}
 	if c.append(t, head, body) {
 		t.tally.payloadOut += int64(len(d.m.payload))
+		if id != 0 {
+			s.flying += d.size()
+			t.hold(d)
+		}
 		return true
 	}
 	// Never sent, so it is not in flight: its first transmission is to come.
 	s.forget(id, d.qos)
 	return false
+}
+
+// land takes d, which has been acknowledged, out of what is in flight. s.mu is
+// held.
+func (s *session) land(t *turn, d *delivery) {
+	s.flying -= d.size()
+	t.release(d)
 }
 
 // forget takes back a Packet Identifier that was not used after all.
@@ -182,29 +194,36 @@ func (s *session) enqueue(t *turn, d *delivery) {
 		b.exceeded(LimitMemory, s.clientID, nil)
 	default:
 		s.queueOf(d).push(d)
+		t.tally.waiting++
 		t.hold(d)
 		s.noteWaiting()
 	}
 }
 
-// waitCost is what a place in a queue takes, beside its message.
+// waitCost is what a place in a queue or in flight takes, beside its message.
 const waitCost = 32
 
-// hold counts a delivery that has joined a queue. A message is counted once,
-// however many wait for it.
+// hold counts a delivery that a session keeps, in a queue or in flight. A
+// message is counted once, however many keep it.
 func (t *turn) hold(d *delivery) {
-	t.tally.waiting++
 	t.tally.held += waitCost
-	if d.m.waiting.Add(1) == 1 {
+	if d.m.holders.Add(1) == 1 {
 		t.tally.held += int64(d.size())
 	}
 }
 
-// release counts a delivery that has left a queue.
-func (t *turn) release(d *delivery) {
+// pop takes the first delivery out of q. s.mu is held.
+func (t *turn) pop(q *queue) *delivery {
+	d := q.pop()
 	t.tally.waiting--
+	t.release(d)
+	return d
+}
+
+// release is the end of hold.
+func (t *turn) release(d *delivery) {
 	t.tally.held -= waitCost
-	if d.m.waiting.Add(-1) == 0 {
+	if d.m.holders.Add(-1) == 0 {
 		t.tally.held -= int64(d.size())
 	}
 }
@@ -240,7 +259,7 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 		case !s.start(t, c, d, nil):
 			return
 		}
-		t.release(q.pop())
+		t.pop(q)
 	}
 }
 
@@ -263,6 +282,7 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
 		s.b.count.droppedTooLarge.Add(1)
 		s.forget(id, d.qos)
+		s.land(t, d)
 		return
 	}
 	head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]
@@ -320,19 +340,19 @@ func (s *session) finish(t *turn) {
 func (s *session) unfinished(t *turn) []*delivery {
 	var left []*delivery
 	for _, e := range s.sender.All() {
+		s.land(t, e.Value)
 		if e.State == flow.PublishQoS1 && e.Value.group != nil {
 			left = append(left, e.Value)
 		}
 	}
 	for !s.queue.empty() {
-		d := s.queue.pop()
-		t.release(d)
+		d := t.pop(&s.queue)
 		if d.group != nil {
 			left = append(left, d)
 		}
 	}
 	for !s.queue0.empty() {
-		t.release(s.queue0.pop())
+		t.pop(&s.queue0)
 	}
 	return left
 }

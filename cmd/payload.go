@@ -8,6 +8,7 @@ import (
 
 	"mqt/format"
 	"mqt/mqtt"
+	"mqt/mqtt/topic"
 )
 
 // maxRecord is the longest line: more does not fit into a packet.
@@ -71,6 +72,9 @@ func (s *source) make(record []byte) (*mqtt.Message, error) {
 		}
 		m, err := format.DecodeJSON(record)
 		if err != nil {
+			return nil, err
+		}
+		if err := topic.ValidateName(m.Topic); err != nil {
 			return nil, err
 		}
 		if s.old && len(m.Properties) > 0 {

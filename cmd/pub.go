@@ -168,7 +168,7 @@ type publisher struct {
 	c     *client.Client
 	url   string
 	batch client.Batch
-	qos0  bool // the server acknowledges nothing
+	zero  int // sent at QoS 0, which the server does not acknowledge
 	// slots bound the QoS 2 messages under way to a server that cannot say how many it takes; nil: no bound.
 	slots chan struct{}
 
@@ -263,7 +263,6 @@ func (p *publisher) stream(ctx context.Context) error {
 // publish starts one message, when there is room for it. What the server denies
 // is counted.
 func (p *publisher) publish(ctx context.Context, m *mqtt.Message) error {
-	p.qos0 = p.qos0 || m.QoS == mqtt.QoS0
 	p.mu.Lock()
 	p.sent++
 	p.mu.Unlock()
@@ -272,6 +271,9 @@ func (p *publisher) publish(ctx context.Context, m *mqtt.Message) error {
 		p.under.Add(1)
 		err = p.batch.Publish(p.c, m, slot, p.done)
 		if err == nil {
+			if m.QoS == mqtt.QoS0 {
+				p.zero++
+			}
 			return nil
 		}
 		p.under.Done()
@@ -359,7 +361,7 @@ func (p *publisher) drain(ctx context.Context) error {
 		p.lost = max(p.lost, 1)
 		return errors.New("interrupted")
 	}
-	if !p.qos0 {
+	if p.zero == 0 {
 		return nil
 	}
 	// The answer to a PINGREQ behind the messages tells that they were read.
@@ -384,7 +386,7 @@ func (p *publisher) result(err error) error {
 	if p.c.Err() == nil && p.lost == 0 { // not the connection's fault
 		return err
 	}
-	if p.lost > 0 {
+	if p.lost += p.zero; p.lost > 0 {
 		err = fmt.Errorf("%w; %d of %d messages are not acknowledged", err, p.lost, p.sent)
 		if !errors.Is(err, client.ErrConnectionLost) {
 			return &exitError{code: exitLost, err: err}

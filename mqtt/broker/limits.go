@@ -25,6 +25,7 @@ const (
 	LimitByteRate                   // ByteRate
 	LimitSubscriptions              // MaxSubscriptions
 	LimitTopic                      // MaxTopicLevels, MaxTopicLength
+	LimitOut                        // OutLimit: a slow consumer
 	LimitQueue                      // MaxQueue, MaxQueueBytes
 	LimitMemory                     // MaxMemory
 	LimitRetained                   // MaxRetained, MaxRetainedBytes
@@ -34,7 +35,7 @@ const (
 // String returns the name in lower case, such as "message-rate".
 func (l Limit) String() string {
 	return [NumLimits]string{"connections", "address", "user", "sessions", "connect-rate", "message-rate", "byte-rate",
-		"subscriptions", "topic", "queue", "memory", "retained"}[l]
+		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained"}[l]
 }
 
 // logEvery is how often an exceeded limit is worth a line: who floods us may not flood the log.

@@ -244,6 +244,17 @@ func TestMaxMemoryOfOutBuffers(t *testing.T) {
 	})
 }
 
+// Each Limit has a name of its own.
+func TestLimitNames(t *testing.T) {
+	seen := make(map[string]bool)
+	for l := range NumLimits {
+		if name := l.String(); name == "" || seen[name] {
+			t.Errorf("limit %d is %q", l, name)
+		}
+		seen[l.String()] = true
+	}
+}
+
 // SetLimits changes what is in force, for those who are there as well.
 func TestSetLimits(t *testing.T) {
 	var log bytes.Buffer

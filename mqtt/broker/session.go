@@ -122,6 +122,7 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 		c.b.exceeded(LimitMemory, c.clientID(), nil)
 	default:
 		c.b.count.droppedSlow.Add(1)
+		c.b.exceeded(LimitOut, c.clientID(), nil)
 	}
 }
 

@@ -82,7 +82,7 @@ func (o *benchOptions) connectFlags(s *Stdio) []*option {
 	all := o.connect.flags(s)
 	shown := []string{
 		"host", "port", "url", "unix", "bind", "ws", "ws-path", "ws-header", "connect-timeout",
-		"username", "password", "password-file", "password-env", "keepalive", "protocol-version", "quiet",
+		"username", "password", "password-file", "password-env", "auth-method", "keepalive", "protocol-version", "quiet",
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(f *option) bool {
 		return !slices.Contains(shown, f.names[0]) && f.Category != string(groupTLS)

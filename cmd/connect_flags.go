@@ -30,6 +30,7 @@ type connectOptions struct {
 	id, idPrefix               string
 	username, password         string
 	passwordFile, passwordEnv  string
+	authMethod                 string
 	keepAlive                  uint16
 	version                    mqtt.Version // 0: 5.0, or what the server has
 	keepSession                bool
@@ -122,6 +123,8 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 		g.text("password pw P", "`PASSWORD`; others can see it, so prefer one of the next two", &o.password).from("MQTT_PASSWORD"),
 		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile),
 		g.text("password-env", "`VARIABLE` with the password", &o.passwordEnv),
+		g.value("auth-method", "`METHOD` by which both sides prove to know the password, and do not tell it (MQTT 5)", o.readAuthMethod).
+			oneOf(client.ScramSHA256, client.ScramSHA512),
 		number(g, "keepalive k", "`SECONDS` between signs of life, 0 for none (default: 60)", &o.keepAlive, 0, 65535),
 		g.value("protocol-version mqtt-version V", "MQTT `VERSION`: 5, 311 or 31 (default: 5, or 3.1.1 with a server that has no 5)", o.readVersion).oneOf("5", "311", "31"),
 		g.toggle("disable-clean-session c", "keep the session, and take up an earlier one; needs -i", &o.keepSession),
@@ -189,6 +192,14 @@ func (o *connectOptions) readVersion(s string) error {
 		o.version = mqtt.V31
 	default:
 		return errors.New("it is 5, 311 or 31")
+	}
+	return nil
+}
+
+func (o *connectOptions) readAuthMethod(s string) error {
+	o.authMethod = strings.ToUpper(s)
+	if o.authMethod != client.ScramSHA256 && o.authMethod != client.ScramSHA512 {
+		return fmt.Errorf("it is %s or %s", client.ScramSHA256, client.ScramSHA512)
 	}
 	return nil
 }
@@ -293,6 +304,9 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 	if c.Password, err = o.secret(); err != nil {
 		return c, err
 	}
+	if err := o.authenticate(&c); err != nil {
+		return c, err
+	}
 	if e.TLS() {
 		if c.DialOptions.TLS, err = o.tls.config(); err != nil {
 			return c, err
@@ -312,6 +326,31 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 		return c, &usageError{text: plain(err)}
 	}
 	return c, nil
+}
+
+// authenticate proves the password of -P or of the URL by --auth-method, in the
+// place of telling it.
+func (o *connectOptions) authenticate(c *client.Options) error {
+	if o.authMethod == "" {
+		return nil
+	}
+	name, password := c.Username, c.Password
+	e := c.Endpoint
+	if name == "" {
+		name = e.Username
+	}
+	if password == nil && e.HasPassword {
+		password = []byte(e.Password)
+	}
+	if name == "" || password == nil {
+		return &usageError{text: o.flag["auth-method"].typed + " needs a user name and a password", hint: "add -u NAME and --password-file FILE"}
+	}
+	a, err := client.SCRAM(o.authMethod, name, string(password))
+	if err != nil {
+		return &usageError{text: plain(err)}
+	}
+	c.Authentication, c.Username, c.HasUsername, c.Password = a, "", false, nil
+	return nil
 }
 
 func (o *connectOptions) clientID() string {
@@ -349,6 +388,9 @@ func (o *connectOptions) session(c *client.Options) error {
 
 // needs5 names a flag that only 5.0 can do.
 func (o *connectOptions) needs5() string {
+	if f := o.flag["auth-method"]; f.given() {
+		return f.typed
+	}
 	if f := o.flag["session-expiry"]; f.given() {
 		return f.typed
 	}

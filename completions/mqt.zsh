@@ -80,6 +80,7 @@ _mqt() {
       '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -200,6 +201,7 @@ _mqt() {
       '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -313,6 +315,7 @@ _mqt() {
       '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \

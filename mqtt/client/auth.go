@@ -228,8 +228,10 @@ func (l *link) distrust(err error) error {
 func (l *link) confirm(p *mqtt.Connack) error {
 	l.c.mu.Lock()
 	a, up := l.auth, l.up
+	// Somebody may speak for themselves: then nothing can be said of it here.
+	asked := !up && l.c.opt.Properties.Has(mqtt.AuthenticationMethod)
 	l.c.mu.Unlock()
-	if up || p.ReasonCode != mqtt.Success {
+	if up || asked || p.ReasonCode != mqtt.Success {
 		return nil
 	}
 	method, has := p.Properties.Text(mqtt.AuthenticationMethod)

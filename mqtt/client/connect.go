@@ -182,7 +182,8 @@ func (l *link) onConnack(p *mqtt.Connack) error {
 		return l.refused
 	}
 	if p.SessionPresent && l.clean {
-		return protocolError("MQTT-3.2.2-2", "session present after a clean start")
+		// We hold no state; without Clean Start it is the caller who says that the Session is ours.
+		return protocolError("MQTT-3.2.2-4", "session present after a clean start")
 	}
 	c.connack = p
 	if id, ok := p.Properties.Text(mqtt.AssignedClientIdentifier); ok {

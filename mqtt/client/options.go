@@ -63,8 +63,8 @@ type Options struct {
 	HasUsername bool
 	// Password is sent if it is not nil.
 	Password []byte
-	// Authentication is enhanced authentication, 5.0 only, which it asks for.
-	// Default none.
+	// Authentication is enhanced authentication, 5.0 only, which it asks for. No
+	// user and password are taken from the URL then. Default none.
 	Authentication *Authentication
 	// Will is the Will Message. Default none.
 	Will *mqtt.Will
@@ -239,7 +239,7 @@ func (o Options) prepare() (*Options, error) {
 		}
 		o.Endpoint = e
 	}
-	if e := o.Endpoint; e != nil {
+	if e := o.Endpoint; e != nil && o.Authentication == nil {
 		o.credentials(e)
 	}
 	if err := o.Validate(); err != nil {

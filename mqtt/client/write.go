@@ -116,8 +116,9 @@ func (l *link) write(b *Batch, head, body []byte) {
 	o.b = append(append(o.b, head...), body...)
 }
 
-// disconnect writes a DISCONNECT. mu is held. What the transport refused before
-// is lost, as is the DISCONNECT then.
+// disconnect writes a DISCONNECT, behind which nothing is sent [MQTT-3.14.4-1]; the
+// caller closes [MQTT-3.14.4-2]. mu is held. What the transport refused before is
+// lost, as is the DISCONNECT then.
 func (l *link) disconnect(d *mqtt.Disconnect) error {
 	if !l.up || l.ending {
 		return nil
@@ -125,8 +126,20 @@ func (l *link) disconnect(d *mqtt.Disconnect) error {
 	if l.version < mqtt.V50 {
 		d = &mqtt.Disconnect{}
 	}
-	err := l.control(d)
+	err := l.control(l.fitting(d))
 	l.push(nil)
 	l.ending = true
 	return err
+}
+
+// fitting leaves out of a DISCONNECT what the Server has no room for: User
+// Properties first [MQTT-3.14.2-4], then the Reason String [MQTT-3.14.2-3].
+func (l *link) fitting(d *mqtt.Disconnect) *mqtt.Disconnect {
+	for _, id := range []mqtt.PropertyID{mqtt.UserProperty, mqtt.ReasonString} {
+		if l.maximumPacketSize == 0 || d.Size(l.version) <= int(l.maximumPacketSize) {
+			break
+		}
+		d = &mqtt.Disconnect{ReasonCode: d.ReasonCode, Properties: d.Properties.Without(id)}
+	}
+	return d
 }

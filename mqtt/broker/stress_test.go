@@ -605,8 +605,11 @@ func TestStressAppendWhileClosing(t *testing.T) {
 	for range 100 {
 		p := b.client(t, mqtt.V50, "x", nil)
 		b.mu.Lock()
-		c := b.sessions["x"].conn
+		s := b.sessions["x"]
 		b.mu.Unlock()
+		s.mu.Lock()
+		c := s.conn
+		s.mu.Unlock()
 		var flood sync.WaitGroup
 		flood.Go(func() {
 			var batch transport.Batch

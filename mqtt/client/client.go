@@ -283,7 +283,8 @@ func (c *Client) finish(err error) {
 	c.mu.Unlock()
 }
 
-// open reports whether packets can be sent. mu is held.
+// open reports whether packets can be sent: not before CONNACK [MQTT-3.1.2-30].
+// mu is held.
 func (c *Client) open() bool {
 	return c.state == Connected && c.link != nil && c.link.up && !c.link.ending
 }

@@ -158,6 +158,7 @@ func TestFirstConnectIsTriedAgain(t *testing.T) {
 	})
 }
 
+// [MQTT-3.1.2-20], [MQTT-3.1.2-21], [MQTT-3.2.2-21].
 func TestKeepAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -231,7 +232,8 @@ func TestPingAndFlush(t *testing.T) {
 	})
 }
 
-// What a Server must not send: the answer and the error that follow.
+// What a Server must not send: the answer and the error that follow
+// [MQTT-4.13.1-1], [MQTT-4.13.2-1], [MQTT-3.2.0-2], [MQTT-3.3.2-11].
 func TestBrokenServer(t *testing.T) {
 	many := func(n int) (b []byte) {
 		for id := range n {
@@ -318,6 +320,7 @@ func TestServerDisconnects(t *testing.T) {
 	})
 }
 
+// [MQTT-3.14.4-1], [MQTT-3.14.4-2].
 func TestDisconnect(t *testing.T) {
 	for _, v := range []mqtt.Version{mqtt.V311, mqtt.V50} {
 		t.Run(v.String(), func(t *testing.T) {
@@ -401,6 +404,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 	}
 }
 
+// Also [MQTT-3.1.1: 3.1.2-22] and [MQTT-3.1.1: 3.1.3-7].
 func TestOptionsFaults(t *testing.T) {
 	_, err := client.Connect(context.Background(), client.Options{
 		Version: mqtt.V31, KeepSession: true, Password: []byte("x"), InFlight: -1, Username: "",

@@ -15,6 +15,8 @@ import (
 	"mqt/mqtt/transport"
 )
 
+// [MQTT-3.3.4-7], [MQTT-4.9.0-2]: never more than the Server's Receive Maximum,
+// and nothing else is held up by it [MQTT-3.3.4-8], [MQTT-4.9.0-3].
 func TestWindow(t *testing.T) {
 	for _, tt := range []struct{ server, own, want int }{{3, 0, 3}, {0, 2, 2}, {3, 9, 3}, {0, 0, 65535}} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
@@ -58,6 +60,9 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// What the Server does not take is not sent to it: [MQTT-3.2.2-11],
+// [MQTT-3.2.2-14], [MQTT-3.2.2-15], [MQTT-3.2.2-17], [MQTT-3.2.2-18],
+// [MQTT-3.3.2-2], [MQTT-3.3.2-9], [MQTT-3.3.2-14], [MQTT-3.3.4-6].
 func TestServerLimits(t *testing.T) {
 	text := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
 	limits := []mqtt.Property{mqtt.Num(mqtt.MaximumPacketSize, 100), mqtt.Num(mqtt.MaximumQoS, 1), mqtt.Num(mqtt.RetainAvailable, 0)}
@@ -184,6 +189,8 @@ func TestSubackDenied(t *testing.T) {
 	})
 }
 
+// Every message is acknowledged as its QoS wants [MQTT-3.3.4-1], [MQTT-4.3.2-4],
+// [MQTT-4.5.0-2], and in order [MQTT-4.6.0-2], [MQTT-4.6.0-3].
 func TestAckOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -256,6 +263,7 @@ func TestAckOfSlowConsumer(t *testing.T) {
 	})
 }
 
+// [MQTT-4.5.0-2].
 func TestAutoAckAndOnMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -317,6 +325,7 @@ func TestPropertiesIn(t *testing.T) {
 	})
 }
 
+// [MQTT-3.3.2-7].
 func TestTopicAliasOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)

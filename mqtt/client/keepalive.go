@@ -80,8 +80,8 @@ func (l *link) endPings(err error) {
 	l.pings = nil
 }
 
-// startKeepAlive uses the Server's Keep Alive if it names one [MQTT-3.1.2-21].
-// mu is held.
+// startKeepAlive uses the Server's Keep Alive if it names one [MQTT-3.1.2-21],
+// [MQTT-3.2.2-21]. mu is held.
 func (l *link) startKeepAlive(ps mqtt.Properties) {
 	l.interval = flow.KeepAlive(ps.NumberOr(mqtt.ServerKeepAlive, uint32(l.c.opt.KeepAlive)))
 	if l.interval > 0 {

@@ -193,7 +193,7 @@ func (l *link) admit(m *mqtt.Message) error {
 	}
 	if len(m.Properties) > 0 {
 		if alias, ok := m.Properties.Number(mqtt.TopicAlias); ok && l.version >= mqtt.V50 &&
-			(alias == 0 || alias > uint32(l.topicAliasMaximum)) { // [MQTT-3.3.2-8], [MQTT-3.3.2-9]
+			(alias == 0 || alias > uint32(l.topicAliasMaximum)) { // [MQTT-3.3.2-8], [MQTT-3.3.2-9], [MQTT-3.2.2-17], [MQTT-3.2.2-18]
 			return &PublishError{ReasonCode: mqtt.TopicAliasInvalid}
 		}
 	}

@@ -251,7 +251,8 @@ func publishError(a *mqtt.Ack) error {
 	return &PublishError{ReasonCode: a.ReasonCode, ReasonString: text}
 }
 
-// answer tells a 5.0 Server what it did wrong [MQTT-4.13.1-1].
+// answer tells a 5.0 Server what it did wrong [MQTT-4.13.1-1]; the connection is
+// closed, told or not [MQTT-4.13.2-1], [MQTT-3.1.1: 4.8.0-1].
 func (l *link) answer(e *mqtt.Error) {
 	c := l.c
 	c.mu.Lock()

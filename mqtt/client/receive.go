@@ -329,7 +329,7 @@ const flushAcksAt = 4 << 10
 
 // Ack says that the message has been handled. PUBACK and PUBREC are sent in the
 // order in which messages came, whatever the order of the Acks [MQTT-4.6.0-2],
-// [MQTT-4.6.0-3]; until then the message holds a place of our Receive Maximum.
+// [MQTT-4.6.0-3], [MQTT-4.5.0-2]; until then the message holds a place of our Receive Maximum.
 // It does nothing at QoS 0, a second time, or for a QoS 1 message whose
 // connection has ended: the Server sends that again.
 func (d *Delivery) Ack() {

@@ -96,8 +96,8 @@ func (c *Client) reconnect() {
 	c.tryAgain(err)
 }
 
-// resume takes up the Session on a new connection: acknowledgements of both
-// sides, subscriptions, and what must be sent again before anything new. mu is
+// resume takes up the Session on a new connection [MQTT-3.1.2-23]:
+// acknowledgements of both sides, subscriptions, and what must be sent again before anything new. mu is
 // held.
 func (l *link) resume(present bool) {
 	c := l.c

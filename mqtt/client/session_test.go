@@ -18,6 +18,8 @@ func keep(o client.Options) client.Options {
 	return o
 }
 
+// What is under way outlives the connection [MQTT-3.1.2-23] and comes again in
+// order [MQTT-4.6.0-1], with DUP [MQTT-3.3.1-1].
 func TestRedeliveryOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -71,6 +73,7 @@ func TestRedeliveryOrder(t *testing.T) {
 	})
 }
 
+// [MQTT-4.3.3-2], [MQTT-4.3.3-4], [MQTT-4.3.3-6].
 func TestQoS2SendOverReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -139,6 +142,7 @@ func message(id mqtt.PacketID, qos mqtt.QoS, payload string) *mqtt.Publish {
 	return &mqtt.Publish{Topic: []byte("in"), PacketID: id, QoS: qos, Payload: []byte(payload)}
 }
 
+// [MQTT-4.3.3-8], [MQTT-4.3.3-10], [MQTT-4.3.3-11], [MQTT-4.3.3-12].
 func TestExactlyOnceOverReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -184,6 +188,7 @@ func TestExactlyOnceOverReconnect(t *testing.T) {
 	})
 }
 
+// [MQTT-3.2.2-5].
 func TestSessionGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)

@@ -126,7 +126,11 @@ func (l *link) disconnect(d *mqtt.Disconnect) error {
 	if l.version < mqtt.V50 {
 		d = &mqtt.Disconnect{}
 	}
-	err := l.control(l.fitting(d))
+	d = l.fitting(d)
+	var err error
+	if n := l.maximumPacketSize; n == 0 || d.Size(l.version) <= int(n) { // or not at all [MQTT-3.2.2-15]
+		err = l.control(d)
+	}
 	l.push(nil)
 	l.ending = true
 	return err

@@ -56,7 +56,8 @@ func (c *conn) pubcomp(t *turn, p *mqtt.Pubcomp) error {
 	return nil
 }
 
-// pubrel ends an inbound QoS 2 message, section 3.6 [MQTT-4.3.3-11].
+// pubrel ends an inbound QoS 2 message, section 3.6 [MQTT-4.3.3-11], whether it
+// has expired meanwhile or not [MQTT-4.3.3-13].
 func (c *conn) pubrel(t *turn, p *mqtt.Pubrel) error {
 	s := c.s
 	s.mu.Lock()

@@ -20,6 +20,8 @@ func eachVersion(t *testing.T, o Options, test func(w *world, v mqtt.Version)) {
 	}
 }
 
+// [MQTT-3.3.4-1]: none, PUBACK [MQTT-4.3.2-4], PUBREC [MQTT-4.3.3-8] and what
+// follows, all with the identifier of the PUBLISH [MQTT-2.2.1-5].
 func TestDeliveryAtEachQoS(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		sub, pub := w.client(v, "sub"), w.client(v, "pub")
@@ -73,6 +75,7 @@ func TestQoS2DuplicateBeforePubrel(t *testing.T) {
 	})
 }
 
+// [MQTT-3.3.1-1], [MQTT-4.3.2-2], [MQTT-4.3.3-2]: DUP 0 at first, then 1.
 func TestRedeliveryInOrderWithDup(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		sub, _ := w.connect(v, "sub", persistent)
@@ -105,6 +108,7 @@ func TestRedeliveryInOrderWithDup(t *testing.T) {
 	})
 }
 
+// [MQTT-3.1.4-3], [MQTT-3.1.1: 3.1.4-2].
 func TestTakeOver(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		old := w.client(v, "x")
@@ -113,6 +117,9 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
+// Section 3.3.1.3: RETAIN is 0 to who was there [MQTT-3.1.1: 3.3.1-9] and 1 to a
+// new subscription [MQTT-3.1.1: 3.3.1-6], [MQTT-3.1.1: 3.3.1-8]; an empty one
+// clears [MQTT-3.3.1-6].
 func TestRetained(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		pub := w.client(v, "pub")
@@ -192,6 +199,7 @@ func TestWillDelayAndSessionEnd(t *testing.T) {
 	})
 }
 
+// [MQTT-4.1.0-2].
 func TestSessionExpires(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		ask := func(c *mqtt.Connect) {
@@ -212,6 +220,7 @@ func TestSessionExpires(t *testing.T) {
 	})
 }
 
+// [MQTT-3.3.4-2], [MQTT-3.3.4-4].
 func TestOverlappingSubscriptions(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		sub, pub := w.client(mqtt.V50, "sub"), w.client(mqtt.V50, "pub")

@@ -181,7 +181,8 @@ func (c *conn) append(t *turn, head, body []byte) bool {
 }
 
 // reply appends what cannot be left out. It has room of its own above that of
-// messages, so only a client that asks and never reads is closed for it.
+// messages, so only a client that asks and never reads is closed for it
+// [MQTT-3.1.1: 4.8.0-2].
 func (c *conn) reply(t *turn, p []byte) {
 	t.tally.bytesOut += int64(len(p))
 	if !c.tc.AppendReply(t.batch, p) {
@@ -189,8 +190,9 @@ func (c *conn) reply(t *turn, p []byte) {
 	}
 }
 
-// fail ends the connection because of err. A 5.0 client is told why, and
-// nothing is sent behind that [MQTT-4.13.1-1].
+// fail ends the connection because of err [MQTT-4.13.1-1], [MQTT-4.13.2-1],
+// [MQTT-3.1.1: 4.8.0-1]. A 5.0 client that had its CONNACK [MQTT-3.14.0-1] is
+// told why, and nothing is sent behind that [MQTT-3.14.4-1], [MQTT-3.14.4-2].
 func (c *conn) fail(t *turn, err error) error {
 	c.ended = true
 	if c.s != nil {

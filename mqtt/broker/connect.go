@@ -23,7 +23,8 @@ func refuse(code mqtt.ReasonCode, statement, text string) error {
 }
 
 // connect handles CONNECT, section 3.1.4. malformed is what the decoder found
-// wrong with it.
+// wrong with it [MQTT-3.1.4-1]; what is refused for another reason
+// [MQTT-3.1.4-2] is closed as well, behind its CONNACK [MQTT-3.2.2-7].
 func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	c.setUp(p)
 	err := malformed
@@ -129,13 +130,13 @@ func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
 	}
 	wasRefused := errors.As(err, new(refusal)) || fault.Code == mqtt.UnsupportedProtocolVersion
 	if c.version < mqtt.V50 && !wasRefused {
-		return // 3.1.1 has no code for a broken packet
+		return // 3.1.1 has no code for a broken packet [MQTT-3.1.1: 3.1.4-1], [MQTT-3.1.1: 3.2.2-6]
 	}
-	connack := &mqtt.Connack{ReasonCode: fault.Code}
+	connack := &mqtt.Connack{ReasonCode: fault.Code} // [MQTT-3.1.1: 3.1.2-2]
 	if !c.noProblems && p.Version == mqtt.V50 {
 		connack.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, fault.Text)}
 	}
-	if c.answer(t, connack) != nil {
+	if c.answer(t, connack) != nil { // [MQTT-3.2.2-19]
 		connack.Properties = nil
 		_ = c.answer(t, connack)
 	}
@@ -173,8 +174,9 @@ func (b *Broker) announce(ps mqtt.Properties, p *mqtt.Connect) mqtt.Properties {
 	return ps
 }
 
-// keepAliveFor returns the Keep Alive that holds, in seconds. Only a 5.0 client
-// can be told another than its own [MQTT-3.1.2-21].
+// keepAliveFor returns the Keep Alive that holds, in seconds: the client's own
+// [MQTT-3.2.2-22], or another, which only a 5.0 client can be told
+// [MQTT-3.1.2-21].
 func (b *Broker) keepAliveFor(p *mqtt.Connect) uint16 {
 	limit := b.opt.MaxKeepAlive
 	if p.Version < mqtt.V50 || limit == 65_535 || p.KeepAlive != 0 && p.KeepAlive <= limit {
@@ -188,7 +190,8 @@ func (c *conn) setKeepAlive(p *mqtt.Connect) {
 }
 
 // sessionExpiry returns how long the Session outlives the connection, in
-// seconds. Clean session 0 of 3.1.1 is for ever.
+// seconds. Clean session 0 of 3.1.1 is for ever [MQTT-3.1.1: 3.1.2-4], 1 until
+// the connection ends [MQTT-3.1.1: 3.1.2-6].
 func (b *Broker) sessionExpiry(p *mqtt.Connect) uint32 {
 	want := p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0)
 	if p.Version < mqtt.V50 {
@@ -208,9 +211,11 @@ func newClientID() string {
 	return "mqt-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])[:19])
 }
 
-// attach gives the connection its Session: a new one, or the one that is there
-// [MQTT-3.1.2-4], [MQTT-3.1.2-5]. Another connection with the same Client
-// Identifier is closed [MQTT-3.1.4-3].
+// attach gives the connection the Session of its Client Identifier
+// [MQTT-3.1.3-2]: a new one [MQTT-3.1.2-4], [MQTT-3.1.2-6], or the one that is
+// there [MQTT-3.1.2-5], as Clean Start has it [MQTT-3.1.4-4]. Another connection
+// with the same Client Identifier is closed [MQTT-3.1.4-3],
+// [MQTT-3.1.1: 3.1.4-2].
 func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) error {
 	for {
 		s, old, err := b.claim(p)
@@ -302,7 +307,7 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	b := s.b
 	connack.SessionPresent = s.kept && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true
-	s.expiry, s.will, s.willAt, s.endAt = b.sessionExpiry(p), newWill(p), 0, 0
+	s.expiry, s.will, s.willAt, s.endAt = b.sessionExpiry(p), newWill(p), 0, 0 // [MQTT-3.1.2-7]
 	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
 	s.sender.Reset(min(peer, b.opt.MaxInflight))
 	ours := b.opt.ReceiveMaximum

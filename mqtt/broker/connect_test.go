@@ -83,7 +83,8 @@ func everyPacket(v mqtt.Version) []mqtt.Packet {
 	return all
 }
 
-// [MQTT-3.1.0-1]: what comes before CONNECT closes the connection, unanswered.
+// [MQTT-3.1.0-1]: what comes before CONNECT closes the connection, unanswered
+// [MQTT-3.14.0-1].
 func TestNothingBeforeConnect(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		for _, pkt := range everyPacket(v)[1:] {
@@ -94,7 +95,7 @@ func TestNothingBeforeConnect(t *testing.T) {
 	})
 }
 
-// [MQTT-3.1.0-2].
+// [MQTT-3.1.0-2]: and there is no second CONNACK [MQTT-3.2.0-2].
 func TestSecondConnectIsAProtocolError(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		p := w.client(v, "x")
@@ -156,8 +157,9 @@ func TestUnsupportedVersion(t *testing.T) {
 	}
 }
 
-// CONNECT that is not as section 3.1 wants it. 5.0 says why; 3.1.1 has no code
-// for it and closes [MQTT-3.1.1: 3.1.4-1].
+// CONNECT that is not as section 3.1 wants it [MQTT-3.1.4-1]. 5.0 says why, and
+// closes [MQTT-3.2.2-7]; 3.1.1 has no code for it and closes
+// [MQTT-3.1.1: 3.1.4-1], [MQTT-3.1.1: 3.2.2-6].
 func TestBrokenConnect(t *testing.T) {
 	id, none := text("x"), []byte{0}
 	for _, c := range []struct {
@@ -256,7 +258,7 @@ func TestWillTopicInvalid(t *testing.T) {
 	}
 }
 
-// [MQTT-3.1.2-22] of 3.1.1; 5.0 allows it.
+// [MQTT-3.1.1: 3.1.2-22]; 5.0 allows it.
 func TestPasswordWithoutUserName(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		p := w.dial(v)
@@ -270,8 +272,9 @@ func TestPasswordWithoutUserName(t *testing.T) {
 	})
 }
 
-// [MQTT-3.1.3-6] to [MQTT-3.1.3-8]: 3.1.1 needs a clean session for it, 3.1
-// does not have it, 5.0 assigns one in any case.
+// [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.1.3-8]: 3.1.1 needs a clean session
+// for it [MQTT-3.1.1: 3.1.3-8], [MQTT-3.1.1: 3.1.3-9], 3.1 does not have it, 5.0
+// assigns one in any case.
 func TestEmptyClientID(t *testing.T) {
 	for _, c := range []struct {
 		v     mqtt.Version
@@ -306,7 +309,7 @@ func TestEmptyClientID(t *testing.T) {
 	}
 }
 
-// An assigned identifier names the Session as any other.
+// An assigned identifier names the Session as any other [MQTT-3.1.3-2].
 func TestAssignedClientIDResumes(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		p, ack := w.connect(mqtt.V50, "", persistent)
@@ -331,7 +334,8 @@ func TestClientIDs(t *testing.T) {
 	})
 }
 
-// [MQTT-3.1.4-6]: nothing behind a CONNECT that is refused is looked at.
+// [MQTT-3.1.4-2], [MQTT-3.1.4-6]: nothing behind a CONNECT that is refused is
+// looked at.
 func TestNothingBehindARefusedConnect(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		sub := w.client(v, "sub")
@@ -455,7 +459,8 @@ func TestReasonStringThatDoesNotFit(t *testing.T) {
 }
 
 // [MQTT-3.1.2-22]: 1.5 times the Keep Alive after the last whole packet, of
-// any kind; a part of one is nothing. 0 is for ever.
+// any kind; a part of one is nothing. 0 is for ever. The value is the client's
+// own [MQTT-3.2.2-22]. PINGREQ is answered [MQTT-3.12.4-1].
 func TestKeepAlive(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		ask := func(c *mqtt.Connect) { c.KeepAlive = 10 }
@@ -494,7 +499,9 @@ func TestServerKeepAliveHolds(t *testing.T) {
 	})
 }
 
-// [MQTT-3.1.4-5], [MQTT-3.2.2-2], [MQTT-3.2.2-3].
+// [MQTT-3.1.4-4], [MQTT-3.1.4-5], [MQTT-3.2.2-2], [MQTT-3.2.2-3]: a Session is
+// found [MQTT-3.1.2-5] or begun [MQTT-3.1.2-6], by its Client Identifier
+// [MQTT-3.1.3-2].
 func TestSessionPresent(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		clean := func(*mqtt.Connect) {}

@@ -22,7 +22,7 @@ func (c *conn) disconnect(p *mqtt.Disconnect) error {
 		s.expiry = min(expiry, c.b.opt.MaxSessionExpiry)
 	}
 	if p.ReasonCode == mqtt.Success {
-		s.will = nil // [MQTT-3.14.4-3]
+		s.will = nil // [MQTT-3.14.4-3], [MQTT-3.1.1: 3.14.4-3], [MQTT-3.1.2-10]
 	}
 	return errDisconnected
 }
@@ -48,14 +48,14 @@ func (c *conn) detach(t *turn, shutdown bool) {
 		s.finish(t)
 		return
 	}
-	if s.expiry != Never {
+	if s.expiry != Never { // [MQTT-3.1.2-23]
 		s.endAt = now + time.Duration(s.expiry)*time.Second
 	}
 	if w != nil {
 		if w.delay > 0 {
 			s.willAt, w = now+w.delay, nil
 		} else {
-			s.will = nil
+			s.will = nil // [MQTT-3.1.1: 3.1.2-10]
 		}
 	}
 	c.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))

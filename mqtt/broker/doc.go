@@ -28,8 +28,9 @@
 //     queue, QoS 2 identifiers, subscriptions, will.
 //   - Broker.mu guards the map of sessions and who is connected to which.
 //   - Timers run on one goroutine (timers.go): Keep Alive, connect timeout,
-//     Session Expiry, Will Delay. A timer is never cancelled, it is looked at
-//     when due and put off again.
+//     Session Expiry, Will Delay. What puts a deadline off, such as a packet
+//     that comes, does not touch its timer: when due it looks and sets itself
+//     again.
 //
 // # Lock order
 //

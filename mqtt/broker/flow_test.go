@@ -231,7 +231,8 @@ func TestMaxInflight(t *testing.T) {
 	})
 }
 
-// [MQTT-4.6.0-1], [MQTT-4.6.0-4]: again and again, in the first order, PUBREL in
+// [MQTT-4.6.0-1], [MQTT-4.6.0-4]: again and again until PUBACK [MQTT-4.3.2-3],
+// PUBREC [MQTT-4.3.3-3] or PUBCOMP [MQTT-4.3.3-5], in the first order, PUBREL in
 // the order of PUBREC, and nothing at any other time [MQTT-4.4.0-1].
 func TestRedeliveryRepeats(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {

@@ -211,6 +211,7 @@ func (h *hostility) foreign(yield func(what string, p []byte)) {
 	}
 }
 
+// [MQTT-4.13.1-1], [MQTT-4.13.2-1], [MQTT-3.1.1: 4.8.0-1]: each closes.
 func TestHostilePackets(t *testing.T) {
 	underHostility(t, func(h *hostility) {
 		for name, sound := range h.sound() {

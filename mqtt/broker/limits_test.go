@@ -204,7 +204,8 @@ func TestConnectTimeoutOfADrip(t *testing.T) {
 	})
 }
 
-// A client that asks and asks and never reads is closed; its neighbour is not.
+// A client that asks and asks and never reads is closed [MQTT-3.1.1: 4.8.0-2];
+// its neighbour is not.
 func TestAnswersNobodyReads(t *testing.T) {
 	eachVersion(t, Options{OutLimit: 2000}, func(w *world, v mqtt.Version) {
 		other := w.client(v, "other")

@@ -13,7 +13,8 @@ import (
 type message struct {
 	topic   string
 	payload []byte
-	// props are those that travel: neither alias, identifiers nor expiry.
+	// props are those that travel: neither alias [MQTT-3.1.2-26],
+	// [MQTT-3.1.2-27], identifiers nor expiry.
 	props  mqtt.Properties
 	qos    mqtt.QoS
 	expiry uint32        // Message Expiry Interval in seconds

@@ -8,7 +8,8 @@ import (
 	"mqt/mqtt/topic"
 )
 
-// publish handles an inbound PUBLISH, section 3.3.4.
+// publish handles an inbound PUBLISH, section 3.3.4. One that is not permitted
+// is acknowledged to 3.1.1 like any other [MQTT-3.1.1: 3.3.5-2].
 func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	t.tally.received++
 	t.tally.payload += int64(len(p.Payload))
@@ -87,7 +88,9 @@ func (c *conn) topicName(p *mqtt.Publish) (string, error) {
 	return name, nil
 }
 
-// travelling returns the properties that go on to subscribers.
+// travelling returns the properties that go on to subscribers, unaltered and in
+// their order [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16],
+// [MQTT-3.3.2-17], [MQTT-3.3.2-18], [MQTT-3.3.2-20].
 func (t *turn) travelling(ps mqtt.Properties) mqtt.Properties {
 	if !ps.Has(mqtt.TopicAlias) {
 		return ps
@@ -118,6 +121,7 @@ func (c *conn) receive(id mqtt.PacketID) (duplicate bool, err error) {
 // is the publisher, nil for a will.
 func (b *Broker) publish(t *turn, c *conn) mqtt.ReasonCode {
 	code := mqtt.Success
+	// Without RETAIN nothing that is kept changes [MQTT-3.3.1-8].
 	if t.pub.retain && !b.opt.NoRetain && !b.retain(t) {
 		code = mqtt.QuotaExceeded
 	}
@@ -127,7 +131,8 @@ func (b *Broker) publish(t *turn, c *conn) mqtt.ReasonCode {
 	return code
 }
 
-// acknowledge answers a PUBLISH by its QoS [MQTT-4.3.2-4], [MQTT-4.3.3-8].
+// acknowledge answers a PUBLISH by its QoS [MQTT-3.3.4-1], [MQTT-4.3.2-4],
+// [MQTT-4.3.3-8].
 func (c *conn) acknowledge(t *turn, p *mqtt.Publish, code mqtt.ReasonCode) error {
 	switch p.QoS {
 	case mqtt.QoS1:

@@ -59,7 +59,8 @@ func retained(qos mqtt.QoS, id mqtt.PacketID, topic, payload string, ps ...mqtt.
 	return m
 }
 
-// [MQTT-3.8.4-8]: the lower of the QoS published and the QoS granted.
+// [MQTT-3.8.4-8]: the lower of the QoS published and the QoS granted, and DUP 0
+// at QoS 0 [MQTT-4.3.1-1].
 func TestQoSIsTheLowerOfTheTwo(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		pub := w.client(v, "pub")
@@ -98,8 +99,9 @@ func TestDupDoesNotTravel(t *testing.T) {
 	})
 }
 
-// [MQTT-3.3.2-4], -15 to -20: what travels does so unchanged and in order, and
-// nothing is invented.
+// [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16], [MQTT-3.3.2-17],
+// [MQTT-3.3.2-18], [MQTT-3.3.2-20]: what travels does so unchanged and in order,
+// and nothing is invented.
 func TestPropertiesTravel(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		sub, pub := w.client(mqtt.V50, "sub"), w.client(mqtt.V50, "pub")
@@ -209,7 +211,7 @@ func TestClientsDoNotPublishToSys(t *testing.T) {
 		sub.subscribe(mqtt.QoS2, "$SYS/#", "#")
 		want := mqtt.NotAuthorized
 		if v < mqtt.V50 {
-			want = mqtt.Success // [MQTT-3.3.5-2] of 3.1.1: acknowledged, or closed
+			want = mqtt.Success // [MQTT-3.1.1: 3.3.5-2]: acknowledged, or closed
 		}
 		for _, name := range []string{"$SYS", "$SYS/x", "$SYS/broker/uptime"} {
 			equal(w.t, "PUBACK", pub.put(retained(mqtt.QoS1, 1, name, "lie")), want)
@@ -275,8 +277,8 @@ func TestInboundQoS2OverReconnect(t *testing.T) {
 	})
 }
 
-// [MQTT-4.3.3-4] to -6: PUBREC repeats PUBREL and never PUBLISH; what is not
-// known is answered 0x92, or like anything else in 3.1.1.
+// [MQTT-4.3.3-4], [MQTT-4.3.3-6]: PUBREC repeats PUBREL and never PUBLISH; what
+// is not known is answered 0x92, or like anything else in 3.1.1.
 func TestOutboundQoS2Answers(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		sub, pub := w.client(v, "sub"), w.client(v, "pub")
@@ -482,7 +484,8 @@ func subscribeTo(filter string, ps ...mqtt.Property) *mqtt.Subscribe {
 }
 
 // [MQTT-3.2.2-9], [MQTT-3.2.2-10], [MQTT-3.2.2-12], [MQTT-3.2.2-13]: a SUBSCRIBE
-// above the Maximum QoS is granted what there is; a will above it is refused.
+// above the Maximum QoS is granted what there is, as SUBACK tells
+// [MQTT-3.8.4-7]; a will above it is refused.
 func TestMaximumQoSOfSubscriptionsAndWills(t *testing.T) {
 	q0 := mqtt.QoS0
 	eachVersion(t, Options{MaximumQoS: &q0, NoRetain: true}, func(w *world, v mqtt.Version) {

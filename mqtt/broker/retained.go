@@ -22,8 +22,9 @@ type retention struct {
 // sweepEvery is how often expired retained messages are thrown away.
 const sweepEvery = 30 * time.Second
 
-// retain sets or clears the retained message of t.pub's topic
-// [MQTT-3.3.1-5], [MQTT-3.3.1-6]. false: over the limit, nothing was kept.
+// retain sets or clears the retained message of t.pub's topic, at any QoS
+// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.1.1: 3.3.1-7]. An empty one is not
+// kept [MQTT-3.3.1-7]. false: over the limit, nothing was kept.
 func (b *Broker) retain(t *turn) bool {
 	r, p := &b.retained, &t.pub
 	r.mu.Lock()
@@ -89,7 +90,7 @@ func (r *retention) due(now time.Duration) time.Duration {
 }
 
 // sendRetained sends the retained messages that sub matches, in the way of a
-// new subscription: RETAIN is 1 [MQTT-3.3.1-8].
+// new subscription: RETAIN is 1, section 3.3.1.3 [MQTT-3.1.1: 3.3.1-8].
 func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
 	s := sub.s
 	s.hold(1)

@@ -10,8 +10,9 @@ import (
 	"mqt/mqtt"
 )
 
-// [MQTT-3.3.1-5] to -7: the last one is kept, an empty one clears and is not
-// kept, one without RETAIN changes nothing [MQTT-3.3.1-8].
+// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]: the last one is kept, also one
+// at QoS 0 [MQTT-3.1.1: 3.3.1-7], an empty one clears and is not kept, one
+// without RETAIN changes nothing [MQTT-3.3.1-8].
 func TestRetainedIsTheLastOne(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		pub := w.client(v, "pub")

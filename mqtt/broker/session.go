@@ -61,11 +61,12 @@ func (s *session) readiness() int {
 	return ready
 }
 
-// deliver sends a publication to the session along r, queues it, or drops it
-// with a count. false: the session has ended.
+// deliver sends a publication to the session along r, queues it
+// [MQTT-4.5.0-1], [MQTT-3.1.1: 3.1.2-5], or drops it with a count. false: the
+// session has ended.
 func (s *session) deliver(t *turn, p *publication, r *route) bool {
-	qos := min(p.qos, r.qos) // [MQTT-3.8.4-8]
-	retain := p.retain && r.rap
+	qos := min(p.qos, r.qos)    // [MQTT-3.8.4-8]
+	retain := p.retain && r.rap // [MQTT-3.3.1-12], [MQTT-3.3.1-13], [MQTT-3.1.1: 3.3.1-9]
 	if qos == mqtt.QoS0 && s.waiting0.Load() == 0 {
 		if c := s.online.Load(); c != nil {
 			c.sendQoS0(t, p, retain, r.ids)
@@ -102,7 +103,8 @@ func (s *session) queueOf(d *delivery) *queue {
 	return &s.queue
 }
 
-// sendQoS0 sends without a session's lock: only the out-buffer orders it.
+// sendQoS0 sends without a session's lock: only the out-buffer orders it. DUP is
+// 0 [MQTT-4.3.1-1].
 func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 	var head, body []byte
 	if len(ids) == 0 {
@@ -126,7 +128,7 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 	}
 }
 
-// start sends d for the first time, with DUP 0. p, if any, is the publication
+// start sends d for the first time, with DUP 0 [MQTT-3.3.1-3]. p, if any, is the publication
 // whose frames it can share. false: there is no room now. s.mu is held.
 func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 	if d.qos > mqtt.QoS0 && (s.sender.Quota() == 0 || s.flying > 0 && s.flying+d.size() > s.b.limit().MaxQueueBytes) {

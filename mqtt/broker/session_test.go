@@ -16,8 +16,9 @@ func expiring(seconds uint32) func(*mqtt.Connect) {
 	}
 }
 
-// [MQTT-3.1.4-3]: whoever comes second stays, in each combination of Clean
-// Start, and the Session does what the second one asked for.
+// [MQTT-3.1.4-3], [MQTT-3.1.1: 3.1.4-2]: whoever comes second stays, in each
+// combination of Clean Start, and the Session does what the second one asked for
+// [MQTT-3.1.2-4], [MQTT-3.1.4-4].
 func TestTakeOverInEachCombination(t *testing.T) {
 	clean := func(*mqtt.Connect) {}
 	asks := map[string]func(*mqtt.Connect){"clean": clean, "kept": persistent}
@@ -86,7 +87,7 @@ func TestTheOldConnectionIsForgotten(t *testing.T) {
 	})
 }
 
-// Section 3.1.2.11.2: to the second.
+// Section 3.1.2.11.2: to the second [MQTT-3.1.2-23], [MQTT-4.1.0-2].
 func TestSessionExpiryIsPrecise(t *testing.T) {
 	for _, c := range []struct {
 		expiry uint32
@@ -197,8 +198,9 @@ func TestDisconnectReasonCodes(t *testing.T) {
 	})
 }
 
-// [MQTT-4.1.0-1], [MQTT-4.1.0-2]: all of a Session stays while it lives, and
-// nothing of it afterwards.
+// [MQTT-4.1.0-1], [MQTT-4.1.0-2]: all of a Session stays while it lives
+// [MQTT-3.1.1: 3.1.2-4], what comes meanwhile joins it [MQTT-4.5.0-1],
+// [MQTT-3.1.1: 3.1.2-5], and nothing of it is there afterwards.
 func TestSessionStateStays(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		p, _ := w.connect(v, "x", persistent)
@@ -229,7 +231,7 @@ func TestSessionStateStays(t *testing.T) {
 	})
 }
 
-// [MQTT-3.1.2-6] of 3.1.1: a clean session ends with its connection.
+// [MQTT-3.1.1: 3.1.2-6]: a clean session ends with its connection.
 func TestCleanSessionEnds(t *testing.T) {
 	for _, v := range []mqtt.Version{mqtt.V31, mqtt.V311} {
 		inWorld(t, Options{}, func(w *world) {

@@ -28,8 +28,9 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 		if err != nil {
 			return err
 		}
-		suback.ReasonCodes[i] = code
-		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; shared ones get none.
+		suback.ReasonCodes[i] = code // [MQTT-3.8.4-6], [MQTT-3.8.4-7], [MQTT-3.9.3-1]
+		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; shared ones get none. In 3.1.1 it is always 0
+		// [MQTT-3.1.1: 3.3.1-6], [MQTT-3.1.1: 3.8.4-3].
 		if !code.Failed() && (sub.RetainHandling == 0 || sub.RetainHandling == 1 && fresh) && !isShared(sub.filter) {
 			retained = append(retained, sub)
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 // Sections 4.7 and 4.8.2: filters that are none fail alone, the others of the
-// packet stand. U+0000 and bad UTF-8 are a Malformed Packet.
+// packet stand. The codes are in the order of the filters [MQTT-3.9.3-1],
+// [MQTT-3.11.3-1]. U+0000 and bad UTF-8 are a Malformed Packet.
 func TestInvalidFilters(t *testing.T) {
 	bad := []string{"", "a#", "#a", "+a", "a+", "a/#/b", "##", "#/#", "a/+b/c", "a/b#", "++", "+#",
 		"$share//x", "$share/+/x", "$share/#/x", "$share/a+/x", "$share/g", "$share/g/", "$share/", "$share/g/a#", "$share/g/##"}
@@ -65,12 +66,12 @@ func TestBrokenSubscribe(t *testing.T) {
 		code     mqtt.ReasonCode
 	}{
 		{"no filter [MQTT-3.8.3-2]", mqtt.V50, mqtt.V50, 0x82, join(id, []byte{0}), mqtt.ProtocolError},
-		{"no filter [MQTT-3.8.3-3]", mqtt.V31, mqtt.V311, 0x82, id, 0},
+		{"no filter", mqtt.V31, mqtt.V311, 0x82, id, 0},
 		{"identifier 0 [MQTT-2.2.1-3]", mqtt.V50, mqtt.V50, 0x82, join([]byte{0, 0, 0}, text("t"), []byte{0}), mqtt.ProtocolError},
 		{"flags [MQTT-3.8.1-1]", mqtt.V31, mqtt.V50, 0x80, join(id, text("t"), []byte{0}), mqtt.MalformedPacket},
 		{"flags", mqtt.V31, mqtt.V50, 0x83, join(id, text("t"), []byte{0}), mqtt.MalformedPacket},
 		{"QoS 3", mqtt.V50, mqtt.V50, 0x82, join(id, []byte{0}, text("t"), []byte{3}), mqtt.ProtocolError},
-		{"QoS 3 [MQTT-3-8.3-4]", mqtt.V31, mqtt.V311, 0x82, join(id, text("t"), []byte{3}), 0},
+		{"QoS 3 [MQTT-3.1.1: 3-8.3-4]", mqtt.V31, mqtt.V311, 0x82, join(id, text("t"), []byte{3}), 0},
 		{"reserved bits [MQTT-3.8.3-5]", mqtt.V50, mqtt.V50, 0x82, join(id, []byte{0}, text("t"), []byte{0x40}), mqtt.MalformedPacket},
 		{"reserved bits of 3.1.1", mqtt.V31, mqtt.V311, 0x82, join(id, text("t"), []byte{4}), 0},
 		{"retain handling 3", mqtt.V50, mqtt.V50, 0x82, join(id, []byte{0}, text("t"), []byte{0x30}), mqtt.ProtocolError},
@@ -110,7 +111,8 @@ func TestBrokenSubscribe(t *testing.T) {
 	}
 }
 
-// Section 4.7: what matches, by the broker and not only by topic's table.
+// Section 4.7: what matches [MQTT-3.3.2-3], by the broker and not only by
+// topic's table.
 func TestMatching(t *testing.T) {
 	for _, c := range []struct {
 		filter   string
@@ -304,8 +306,9 @@ func TestRepeatedSubscribeReplaces(t *testing.T) {
 	})
 }
 
-// [MQTT-3.10.4-1] to -6: bytes are compared, nothing new comes, what is under
-// way is completed, also over a reconnect.
+// [MQTT-3.10.4-1], [MQTT-3.10.4-2], [MQTT-3.10.4-3]: bytes are compared, nothing
+// new comes, what is under way is completed, also over a reconnect. UNSUBACK
+// comes in any case [MQTT-3.1.1: 3.10.4-5].
 func TestUnsubscribe(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		sub, _ := w.connect(v, "sub", persistent)
@@ -344,7 +347,7 @@ func TestUnsubscribe(t *testing.T) {
 }
 
 // [MQTT-3.8.4-4] and the table of section 3.3.1: which retained messages a
-// SUBSCRIBE brings.
+// SUBSCRIBE brings [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11].
 func TestRetainHandling(t *testing.T) {
 	for handling, want := range [][4]int{{1, 1, 1, 1}, {1, 0, 1, 0}, {0, 0, 0, 0}} {
 		inWorld(t, Options{}, func(w *world) {
@@ -426,7 +429,8 @@ func TestRetainAsPublishedInTheQueue(t *testing.T) {
 }
 
 // [MQTT-3.8.4-5]: many filters in one packet are as many packets: one SUBACK,
-// each with its retained message.
+// each with its retained message, also those that repeat one
+// [MQTT-3.1.1: 3.8.4-3].
 func TestManyFiltersInOnePacket(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		w.client(v, "pub").put(retained(mqtt.QoS1, 1, "r", "x"))

@@ -6,7 +6,8 @@ import (
 )
 
 // unsubscribe handles UNSUBSCRIBE, section 3.10.4. What is under way to the
-// client is completed [MQTT-3.10.4-3].
+// client is completed [MQTT-3.10.4-3]. The codes of UNSUBACK are in the order of
+// the filters [MQTT-3.11.3-1]; 3.1.1 has none [MQTT-3.1.1: 3.10.4-5].
 func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
 	unsuback := &mqtt.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Filters))}
 	s := c.s

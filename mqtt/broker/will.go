@@ -20,8 +20,9 @@ func newWill(p *mqtt.Connect) *will {
 	return &will{Will: p.Will, delay: time.Duration(delay) * time.Second}
 }
 
-// publishWill publishes the will of s [MQTT-3.1.2-8]. Its properties travel but
-// for the delay; its expiry counts from now.
+// publishWill publishes the will of s [MQTT-3.1.2-8], [MQTT-3.1.1: 3.1.2-8], as
+// its Will Retain says [MQTT-3.1.2-14], [MQTT-3.1.2-15]. Its properties travel in
+// their order [MQTT-3.1.3-10], but for the delay; its expiry counts from now.
 func (b *Broker) publishWill(t *turn, s *session, w *will) {
 	t.pub.begin(w.Topic, w.Payload, w.Properties.Without(mqtt.WillDelayInterval), w.QoS, w.Retain, s)
 	b.publish(t, nil)

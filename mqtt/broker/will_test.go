@@ -23,7 +23,8 @@ func willing(expiry, delay uint32) func(*mqtt.Connect) {
 }
 
 // [MQTT-3.1.2-8], [MQTT-3.1.2-10], [MQTT-3.14.4-3]: every end of a connection
-// but DISCONNECT with 0 publishes the will, once.
+// but DISCONNECT with 0 publishes the will, once; in 3.1.1 but any DISCONNECT
+// [MQTT-3.1.1: 3.1.2-8], [MQTT-3.1.1: 3.1.2-10], [MQTT-3.1.1: 3.14.4-3].
 func TestWhenTheWillIsPublished(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -76,8 +77,8 @@ func TestWhenTheWillIsPublished(t *testing.T) {
 	}
 }
 
-// [MQTT-3.1.2-14] to -17, [MQTT-3.1.3-9]: the will is a message like any other,
-// at each QoS, retained or not, empty or not, with its properties.
+// [MQTT-3.1.2-14], [MQTT-3.1.2-15], [MQTT-3.1.3-10]: the will is a message like
+// any other, at each QoS, retained or not, empty or not, with its properties.
 func TestWillMessage(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		ps := mqtt.Properties{mqtt.User("b", "1"), mqtt.Num(mqtt.PayloadFormatIndicator, 1), mqtt.Str(mqtt.ContentType, "c"),
@@ -120,7 +121,7 @@ func TestWillThatClears(t *testing.T) {
 	})
 }
 
-// [MQTT-3.1.3-9] and section 3.1.3.2.2: the delay, or the end of the Session if
+// [MQTT-3.1.2-7], [MQTT-3.1.3-9] and section 3.1.3.2.2: the delay, or the end of the Session if
 // that is sooner, whatever the connection ended by; a new connection in time
 // takes it back, a clean start makes it due.
 func TestWillDelay(t *testing.T) {

@@ -153,6 +153,9 @@ func decodeConnect(body []byte) (*Connect, error) {
 	if level >= V50 {
 		c.Properties = cur.properties(nil, TypeConnect, Client).Clone()
 	}
+	// In this order [MQTT-3.1.3-1], the Client Identifier first and always [MQTT-3.1.3-3]. What a flag promises is there
+	// [MQTT-3.1.2-9], [MQTT-3.1.2-17], [MQTT-3.1.2-19], what none promises is left over in the end [MQTT-3.1.2-16],
+	// [MQTT-3.1.2-18].
 	c.ClientID = string(cur.text())
 	if flags&flagWill != 0 {
 		c.Will = decodeWill(cur, flags, level)

@@ -168,7 +168,8 @@ func (r *propertyRow) malformed() [][]byte {
 	return nil
 }
 
-// TestProperties tries every property in every packet that has properties, from either side.
+// TestProperties tries every property in every packet that has properties, from either side. Strings are sound, among
+// them both of a pair [MQTT-1.5.7-1], Response Topic [MQTT-3.3.2-13] and Content Type [MQTT-3.3.2-19].
 func TestProperties(t *testing.T) {
 	for _, row := range propertyRows(t) {
 		if row.id.String() != row.name {

@@ -84,7 +84,7 @@ func PacketIDAt(frame []byte) int {
 func (p *Publish) decode(h Header, body []byte, v Version, from Side) error {
 	p.Dup, p.QoS, p.Retain = h.Flags&DupFlag != 0, QoS(h.Flags>>1&3), h.Flags&1 != 0
 	c := cursor{p: body}
-	p.Topic = c.text()
+	p.Topic = c.text() // [MQTT-3.3.2-1]
 	p.PacketID = 0
 	if p.QoS > 0 {
 		p.PacketID = c.packetID(TypePublish, from)

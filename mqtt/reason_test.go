@@ -41,7 +41,8 @@ func reasonBody(t *testing.T, packet string, v mqtt.Version, code byte) []byte {
 	return nil
 }
 
-// TestReasonCodes tries all 256 values in every packet that has one, from each side.
+// TestReasonCodes tries all 256 values in every packet that has one, from each side: [MQTT-3.2.2-8], [MQTT-3.4.2-1],
+// [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1], [MQTT-3.9.3-2], [MQTT-3.11.3-2], [MQTT-3.14.2-1], [MQTT-3.15.2-1].
 func TestReasonCodes(t *testing.T) {
 	rows := 0
 	for _, line := range lines(t, "reasons.txt") {

@@ -18,7 +18,9 @@ func texts() map[string]string {
 	}
 }
 
-// TestTexts puts every string into every UTF-8 field outside of the properties.
+// TestTexts puts every string into every UTF-8 field outside of the properties: Client Identifier [MQTT-3.1.3-4], Will
+// Topic [MQTT-3.1.3-11], User Name [MQTT-3.1.3-12], Topic Name [MQTT-3.3.2-1], and the Topic Filters of SUBSCRIBE
+// [MQTT-3.8.3-1] and UNSUBSCRIBE [MQTT-3.10.3-1].
 func TestTexts(t *testing.T) {
 	field := func(s string) string { return string([]byte{byte(len(s) >> 8), byte(len(s))}) + s }
 	fields := []struct {

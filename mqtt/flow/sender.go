@@ -177,7 +177,7 @@ func (s *Sender[M]) Reserve(state State, m M) (mqtt.PacketID, bool) {
 
 func (s *Sender[M]) start(state State, flags uint8, m M) (mqtt.PacketID, bool) {
 	seq := s.next()
-	// An identifier in use is never given out [MQTT-2.2.1-3], [MQTT-2.2.1-4].
+	// An identifier in use is never given out [MQTT-2.2.1-3], [MQTT-2.2.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1].
 	e := s.ids.add()
 	if e == nil {
 		return 0, false
@@ -222,13 +222,14 @@ func (s *Sender[M]) end(e *entry[M]) M {
 	return m
 }
 
-// Puback ends a QoS 1 flow, whatever the Reason Code of the PUBACK
+// Puback ends a QoS 1 flow [MQTT-4.3.2-3], whatever the Reason Code of the PUBACK
 // [MQTT-4.4.0-2]. Not ok: no QoS 1 message with this identifier is in flight.
 func (s *Sender[M]) Puback(id mqtt.PacketID) (m M, ok bool) {
 	return s.endIn(PublishQoS1, id)
 }
 
-// Pubrec handles a PUBREC. With a code below 0x80 the message is delivered and
+// Pubrec handles a PUBREC, until which the PUBLISH is under way
+// [MQTT-4.3.3-3]. With a code below 0x80 the message is delivered and
 // release is true: answer PUBREL now [MQTT-4.3.3-4], also if the PUBREC was a
 // repeated one. A code of 0x80 or greater ends the flow without one
 // [MQTT-4.4.0-2]. Not ok: no QoS 2 message with this identifier is in flight;
@@ -251,8 +252,8 @@ func (s *Sender[M]) Pubrec(id mqtt.PacketID, code mqtt.ReasonCode) (m M, release
 	return e.value, true, true
 }
 
-// Pubcomp ends a QoS 2 flow, whatever the Reason Code of the PUBCOMP. Not ok:
-// no PUBREL with this identifier is in flight.
+// Pubcomp ends a QoS 2 flow [MQTT-4.3.3-5], whatever the Reason Code of the
+// PUBCOMP. Not ok: no PUBREL with this identifier is in flight.
 func (s *Sender[M]) Pubcomp(id mqtt.PacketID) (m M, ok bool) {
 	return s.endIn(PubrelSent, id)
 }

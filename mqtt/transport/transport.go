@@ -1,4 +1,4 @@
-// Package transport owns the Network Connections of the MQTT standard (section 4.2): TCP, TLS, WebSocket (chapter 6)
+// Package transport owns the Network Connections of the MQTT standard [MQTT-4.2.0-1]: TCP, TLS, WebSocket (chapter 6)
 // and Unix domain sockets, dialled or accepted by URL. It knows nothing of packets. It feeds a [Handler] with the bytes
 // that arrived and sends the bytes that the handler, or any other goroutine, appended to a [Conn].
 //

@@ -146,7 +146,7 @@ func unknownFlag(c *cli.Command, name, typed string) error {
 
 // nearest returns the name that word was probably meant to be, or "".
 func nearest(word string, names []string) string {
-	best, at := "", 1+len(word)/3
+	best, at := "", 1+len(strings.Trim(word, "-"))/4
 	for _, name := range names {
 		if d := distance(word, name); d <= at && d < len(strings.Trim(name, "-")) {
 			best, at = name, d-1

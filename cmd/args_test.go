@@ -54,6 +54,7 @@ func TestWordsFaults(t *testing.T) {
 		"-q1":                        "did you mean -q 1?",
 		"-D publish":                 "-D needs COMMAND NAME",
 		"-D publish user-property k": "-D needs COMMAND NAME",
+		"--nope":                     "see mqt pub --help",
 		"--zzzzzzzzzzzzzzzz":         "see mqt pub --help",
 		"-Z":                         "unknown flag -Z",
 	} {

@@ -42,6 +42,8 @@ func TestExitCodes(t *testing.T) {
 		{&connectFailure{"u", dialError("tls", x509.UnknownAuthorityError{})}, 8, "--cafile"},
 		{&connectFailure{"u", dialError("tls", &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")})}, 8, "the server refused: bad certificate"},
 		{&connectFailure{"u", fmt.Errorf("%w: %w", client.ErrConnectionLost, &net.OpError{Op: "remote error", Err: errors.New("tls: x")})}, 8, ""},
+		{&connectFailure{"u", dialError("websocket", io.EOF)}, 1, "u: the server closed the connection without an answer; does that port speak WebSocket?"},
+		{errors.New("begin" + strings.Repeat("x", 70_000) + "end"), 1, "xx … xx"},
 		{&tlsFileError{"x", "y"}, 8, "x; y"},
 		{&connectFailure{"u", &client.ConnectError{Err: fmt.Errorf("no answer within 1s: %w", context.DeadlineExceeded)}}, 1, "u: no answer within 1s; check"},
 		{&connectFailure{"u", context.Canceled}, 1, "u: interrupted"},

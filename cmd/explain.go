@@ -40,7 +40,7 @@ func explain(err error) string {
 		return ""
 	}
 	text, hint := describe(err)
-	text = oneLine(text)
+	text = shorten(oneLine(text))
 	if hint == "" {
 		return text
 	}
@@ -69,6 +69,16 @@ func plain(err error) string {
 // oneLine keeps errors that were joined, and texts of others, on one line.
 func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+// shorten leaves out the middle of a text with a word, such as a topic, that
+// would fill the screen.
+func shorten(s string) string {
+	const most, kept = 1200, 500
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:kept], "") + " … " + strings.ToValidUTF8(s[len(s)-kept:], "")
 }
 
 func explainConnect(e *connectFailure) (text, hint string) {
@@ -114,6 +124,8 @@ func explainDial(url string, e *transport.DialError) (text, hint string) {
 		return url + ": no such socket", "is a broker listening there?"
 	case errors.Is(e.Err, os.ErrPermission):
 		return url + ": permission denied", ""
+	case e.Step == "websocket" && errors.Is(e.Err, io.EOF):
+		return url + ": the server closed the connection without an answer", "does that port speak WebSocket?"
 	case e.Step == "websocket":
 		hint = "check the path (--ws-path or the URL's); /mqtt is the usual one"
 	}

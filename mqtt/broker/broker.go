@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"mqt/mqtt"
+	"mqt/mqtt/access"
 	"mqt/mqtt/flow"
 	"mqt/mqtt/topic"
 	"mqt/mqtt/transport"
@@ -28,6 +29,10 @@ type Broker struct {
 	turns  sync.Pool
 	pool   flow.Pool[*delivery] // memory of what is in flight
 	done   chan struct{}
+
+	users  atomic.Pointer[access.Users] // nil: nobody has a password
+	acl    atomic.Pointer[access.ACL]   // nil: all is allowed
+	checks checks
 
 	subs     topic.FilterTree[*session, *subscription]
 	shared   shares
@@ -52,8 +57,11 @@ func New(o Options) (*Broker, error) {
 		done:     make(chan struct{}),
 		sessions: make(map[string]*session),
 		empty:    make(chan struct{}),
+		checks:   newChecks(),
 	}
 	b.setLimits(b.opt)
+	b.users.Store(o.Users)
+	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.timer.owner = &b.retained
 	if b.opt.SysInterval > 0 {

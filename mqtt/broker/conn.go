@@ -41,6 +41,8 @@ type conn struct {
 	ended      bool         // nothing more is handled
 	feeding    sync.Mutex   // held while packets are handled; nothing is locked around it
 	displaced  atomic.Bool  // another connection has the session
+	checking   *check       // somebody works out whether CONNECT may come in
+	judged     judgement    // the last topic published to, by the ACL
 	full       bool         // QoS 2 takes up all of our Receive Maximum
 
 	admitted  bool   // gate counts it
@@ -77,6 +79,12 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		t.tally.packets++
 		if err = e; e == nil || pkt != nil && pkt.Type() == mqtt.TypeConnect {
 			err = c.handle(t, pkt, e)
+		}
+		if errors.Is(err, errChecking) {
+			// The connection is paused, and will be fed CONNECT again.
+			consumed, err = consumed-n, nil
+			t.tally.packets--
+			break
 		}
 	}
 	if consumed > 0 {
@@ -257,6 +265,7 @@ func (c *conn) Drained(batch *transport.Batch) {
 // Closed is the end of the Network Connection.
 func (c *conn) Closed(err error) {
 	c.ended = true
+	c.checking.abandon()
 	c.b.timers.set(&c.timer, 0)
 	c.b.forgetConn(c)
 	if c.s == nil {

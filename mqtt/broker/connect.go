@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/access"
 	"mqt/mqtt/flow"
 	"mqt/mqtt/topic"
 )
@@ -28,11 +29,19 @@ func refuse(code mqtt.ReasonCode, statement, text string) error {
 func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	c.setUp(p)
 	err := malformed
-	if err == nil {
+	if err == nil && c.checking == nil { // once for each
 		err = c.allowConnect(t, p)
 	}
 	if err == nil {
 		err = c.b.admit(p)
+	}
+	var user string
+	if err == nil {
+		user, err = c.authenticate(p)
+	}
+	if errors.Is(err, errChecking) {
+		c.version = 0 // CONNECT is still to come
+		return err
 	}
 	if err != nil {
 		c.b.count.refused.Add(1)
@@ -44,6 +53,11 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 		p.ClientID = newClientID()
 		connack.Properties = append(connack.Properties, mqtt.Str(mqtt.AssignedClientIdentifier, p.ClientID))
 	}
+	if err = c.b.mayLeaveWill(access.Principal{Username: user, ClientID: p.ClientID}, p.Will); err != nil {
+		c.b.count.refused.Add(1)
+		c.refuse(t, p, err)
+		return err
+	}
 	connack.Properties = c.b.announce(connack.Properties, p)
 	c.setKeepAlive(p)
 	if uint64(connack.Size(c.version)) > uint64(c.maxPacket) {
@@ -51,9 +65,9 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 		c.refuse(t, p, err)
 		return err
 	}
-	err = c.enter(p, userOf(p))
+	err = c.enter(p, user)
 	if err == nil {
-		err = c.b.attach(t, c, p, connack)
+		err = c.b.attach(t, c, p, user, connack)
 	}
 	if err != nil {
 		c.b.count.refused.Add(1)
@@ -61,16 +75,8 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 		return err
 	}
 	c.b.opt.Log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
-		"addr", c.tc.RemoteAddr(), "resumed", connack.SessionPresent)
+		"user", user, "addr", c.tc.RemoteAddr(), "resumed", connack.SessionPresent)
 	return nil
-}
-
-// userOf is who MaxPerUser counts the client as.
-func userOf(p *mqtt.Connect) string {
-	if !p.HasUsername {
-		return ""
-	}
-	return p.Username
 }
 
 // setUp takes from CONNECT what the connection itself needs, also for refusing
@@ -216,9 +222,9 @@ func newClientID() string {
 // there [MQTT-3.1.2-5], as Clean Start has it [MQTT-3.1.4-4]. Another connection
 // with the same Client Identifier is closed [MQTT-3.1.4-3],
 // [MQTT-3.1.1: 3.1.4-2].
-func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) error {
+func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack *mqtt.Connack) error {
 	for {
-		s, old, err := b.claim(p)
+		s, old, err := b.claim(p, user)
 		if err != nil {
 			return err
 		}
@@ -234,23 +240,29 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack
 }
 
 // claim finds or makes the session of a Client Identifier. old is one that a
-// clean start ends.
-func (b *Broker) claim(p *mqtt.Connect) (s, old *session, err error) {
+// clean start ends, or that belongs to nobody. One that belongs to another user
+// is not given away, whatever the client calls itself.
+func (b *Broker) claim(p *mqtt.Connect, user string) (s, old *session, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return nil, nil, refuse(mqtt.ServerUnavailable, "3.2.2.2", "the server is shutting down")
 	}
 	s = b.sessions[p.ClientID]
-	if s != nil && !p.CleanStart && !s.over(b.timers.now()) {
-		return s, nil, nil
+	if s != nil && !s.over(b.timers.now()) {
+		switch {
+		case s.username != user && s.username != "":
+			return nil, nil, refuse(mqtt.NotAuthorized, "5.4.2", "the client identifier is another user's")
+		case s.username == user && !p.CleanStart:
+			return s, nil, nil
+		}
 	}
 	if s == nil && len(b.sessions) >= b.limit().MaxSessions {
 		b.exceeded(LimitSessions, p.ClientID, nil)
 		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
 	}
 	b.serial++
-	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID}
+	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, username: user}
 	fresh.timer.owner = fresh
 	fresh.sender.UsePool(&b.pool)
 	b.sessions[p.ClientID] = fresh

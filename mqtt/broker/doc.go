@@ -32,6 +32,16 @@
 //     that comes, does not touch its timer: when due it looks and sets itself
 //     again.
 //
+// # Who may do what
+//
+// access.go asks mqtt/access. A password is hashed on another goroutine: the
+// connection is paused with its CONNECT unconsumed, and fed it again when the
+// verdict is there. The ACL judges a PUBLISH when it comes, a will at CONNECT
+// and when it is due, a SUBSCRIBE by what it could deliver, and a message
+// wherever it is bound to a session: when routes are made (cached with them),
+// when a group chooses, when retained messages are sent, and again when a
+// message leaves a queue. A Session belongs to the user that made it.
+//
 // # Lock order
 //
 // conn.feeding of the new connection, that of the one it displaces, Broker.mu,

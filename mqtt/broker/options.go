@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/access"
 )
 
 // Never is a Session Expiry Interval that does not end, section 3.1.2.11.2.
@@ -22,6 +23,19 @@ type Options struct {
 	SysInterval time.Duration
 	// Version is what $SYS/broker/version says. Default "mqt".
 	Version string
+
+	// Users may connect by name and password. nil: nobody has a password, and a
+	// name that is given counts for nothing. SetUsers changes it.
+	Users *access.Users
+	// Anonymous is who may connect without having proved who it is. Default
+	// AnonymousLocal.
+	Anonymous Anonymous
+	// CertificateUser makes the verified certificate of a client its user name.
+	// Default CertificateNone.
+	CertificateUser CertificateUser
+	// ACL is what clients may publish and receive. nil: everything. SetACL
+	// changes it.
+	ACL *access.ACL
 
 	// ConnectTimeout is how long a peer has from accept to a complete CONNECT.
 	// Default 10 s.

@@ -48,7 +48,7 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	if c.b.oversize(name) {
 		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())
 		code = mqtt.TopicNameInvalid
-	} else if !isOurs(name) {
+	} else if !isOurs(name) && c.mayPublish(name) {
 		t.pub.begin(name, p.Payload, t.travelling(p.Properties), p.QoS, p.Retain, c.s)
 		code = c.b.publish(t, c)
 	}

@@ -28,7 +28,7 @@ func hello(v mqtt.Version, id string) *mqtt.Connect {
 // Each limit of one party: the code, the counter, and the others go on.
 
 func TestMaxPerAddress(t *testing.T) {
-	eachVersion(t, Options{MaxPerAddress: 2}, func(w *world, v mqtt.Version) {
+	eachVersion(t, Options{MaxPerAddress: 2, Anonymous: AnonymousAll}, func(w *world, v mqtt.Version) {
 		from := func(ip string) *peer {
 			return w.dialFrom(v, &net.TCPAddr{IP: net.ParseIP(ip), Port: 1000})
 		}
@@ -66,11 +66,13 @@ func TestMaxPerAddress(t *testing.T) {
 }
 
 func TestMaxPerUser(t *testing.T) {
-	eachVersion(t, Options{MaxPerUser: 2}, func(w *world, v mqtt.Version) {
+	eachVersion(t, Options{MaxPerUser: 2, Users: usersOf(t, "u", "secret", "other", "secret")}, func(w *world, v mqtt.Version) {
 		as := func(user, id string) *peer {
 			p := w.dial(v)
 			c := hello(v, id)
-			c.Username, c.HasUsername = user, user != ""
+			if user != "" {
+				withPassword(user, "secret")(c)
+			}
 			p.send(c)
 			return p
 		}

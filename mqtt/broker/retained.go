@@ -104,7 +104,7 @@ func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
 		// Only now: whoever replaces it has not yet, and then waits for s.mu to
 		// send the newer one, or this is the newer one [MQTT-4.6.0-6].
 		m, ok := b.retained.tree.Get(name)
-		if ok && !m.expired(t.now) {
+		if ok && !m.expired(t.now) && s.mayReceive(b.acl.Load(), name) {
 			s.offer(t, c, &delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}, nil)
 		}
 		return true

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"mqt/mqtt/access"
+
 	"mqt/mqtt"
 )
 
@@ -27,9 +29,10 @@ type route struct {
 }
 
 // routing is the outcome of matching one topic, kept by its publisher while no
-// subscription changes.
+// subscription changes, nor the ACL.
 type routing struct {
 	topic         string
+	acl           *access.ACL
 	epoch, shares uint64
 	direct        []route
 	groups        []*group
@@ -45,19 +48,19 @@ const (
 // routesOf returns the routes of topic for a publisher, from its memory where
 // nothing has changed. They are valid until the turn's next match.
 func (b *Broker) routesOf(t *turn, c *conn, topic string, from *session) ([]route, []*group) {
-	epoch, shares := b.subs.Epoch(), b.shared.tree.Epoch()
+	epoch, shares, acl := b.subs.Epoch(), b.shared.tree.Epoch(), b.acl.Load()
 	if c != nil {
 		for i := range c.topics {
 			r := &c.topics[i]
-			if r.topic == topic && r.epoch == epoch && r.shares == shares {
+			if r.topic == topic && r.epoch == epoch && r.shares == shares && r.acl == acl {
 				return r.direct, r.groups
 			}
 		}
 	}
-	t.routes = b.match(t.routes[:0], t, topic, from)
+	t.routes = b.match(t.routes[:0], t, acl, topic, from)
 	t.groups = b.shared.tree.AppendMatches(t.groups[:0], topic)
 	if c != nil && len(t.routes) <= maxCachedRoutes {
-		c.remember(routing{topic, epoch, shares, slices.Clone(t.routes), slices.Clone(t.groups)})
+		c.remember(routing{topic, acl, epoch, shares, slices.Clone(t.routes), slices.Clone(t.groups)})
 	}
 	return t.routes, t.groups
 }
@@ -77,8 +80,9 @@ func (c *conn) remember(r routing) {
 	c.nextTopic = (c.nextTopic + 1) % cachedTopics
 }
 
-// match appends a route for each session with a matching subscription.
-func (b *Broker) match(dst []route, t *turn, topic string, from *session) []route {
+// match appends a route for each session with a matching subscription that may
+// receive the topic: a filter may be wider than what its session may read.
+func (b *Broker) match(dst []route, t *turn, acl *access.ACL, topic string, from *session) []route {
 	t.matches = b.subs.AppendMatches(t.matches[:0], topic)
 	filters := 0
 	for i, sub := range t.matches {
@@ -87,6 +91,9 @@ func (b *Broker) match(dst []route, t *turn, topic string, from *session) []rout
 		}
 		if sub.NoLocal && sub.s == from {
 			continue // [MQTT-3.8.3-3]
+		}
+		if !sub.s.mayReceive(acl, topic) {
+			continue
 		}
 		dst = append(dst, route{s: sub.s, qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/access"
 	"mqt/mqtt/flow"
 )
 
@@ -16,6 +17,8 @@ type session struct {
 	b        *Broker
 	serial   uint64 // order of creation, for sorting
 	clientID string
+	username string // who it belongs to; "": anonymous clients
+	rights   atomic.Pointer[access.Rights]
 
 	// online is conn for those who hold no lock: QoS 0 goes straight to it.
 	online atomic.Pointer[conn]
@@ -259,6 +262,8 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 		switch {
 		case d.m.expired(t.now):
 			s.b.count.droppedExpired.Add(1)
+		case !s.mayReceive(s.b.acl.Load(), d.m.topic): // since it was queued
+			s.b.count.deniedWaiting.Add(1)
 		case !s.start(t, c, d, nil):
 			return
 		}
@@ -281,6 +286,11 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 		return
 	}
 	d := e.Value
+	if !s.mayReceive(s.b.acl.Load(), d.m.topic) { // any more
+		s.b.count.deniedWaiting.Add(1)
+		s.forget(id, d.qos)
+		return
+	}
 	head, body := t.encodeDelivery(d, c.version)
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
 		s.b.count.droppedTooLarge.Add(1)

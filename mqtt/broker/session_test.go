@@ -312,7 +312,7 @@ func TestResumingWhatIsEnded(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		first, _ := w.connect(mqtt.V50, "x", persistent)
 		late := &mqtt.Connect{Version: mqtt.V50, ClientID: "x"}
-		s, _, err := w.b.claim(late) // finds the Session ...
+		s, _, err := w.b.claim(late, "") // finds the Session ...
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +329,7 @@ func TestResumingWhatIsEnded(t *testing.T) {
 func TestCleanStartThatIsOvertaken(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		clean := &mqtt.Connect{Version: mqtt.V50, ClientID: "x", CleanStart: true}
-		s, _, err := w.b.claim(clean)
+		s, _, err := w.b.claim(clean, "")
 		if err != nil {
 			t.Fatal(err)
 		}

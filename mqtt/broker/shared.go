@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"mqt/mqtt/access"
 	"mqt/mqtt/topic"
 )
 
@@ -79,14 +80,15 @@ func (g *group) find(s *session) int {
 
 // choose picks the member that gets the next message: in turn among those who
 // are connected and have room, then among those who are connected, then among
-// those whose Session waits for them.
-func (g *group) choose() (route, bool) {
+// those whose Session waits for them. Who may not receive the topic is no member
+// for it.
+func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	best, rank := -1, gone
 	for k := range g.members {
 		i := (g.next + k) % len(g.members)
-		if r := g.members[i].s.readiness(); r > rank {
+		if r := g.members[i].s.readiness(); r > rank && g.members[i].s.mayReceive(acl, topic) {
 			if best, rank = i, r; r == ready {
 				break
 			}
@@ -103,8 +105,9 @@ func (g *group) choose() (route, bool) {
 // deliver sends p to one member. One whose Session has ended since it was
 // chosen takes nothing and is not chosen again, but there may be others.
 func (g *group) deliver(t *turn, p *publication) {
+	acl := t.b.acl.Load()
 	for {
-		if r, ok := g.choose(); !ok || r.s.deliver(t, p, &r) {
+		if r, ok := g.choose(acl, p.topic); !ok || r.s.deliver(t, p, &r) {
 			return
 		}
 	}

@@ -30,6 +30,11 @@ type Stats struct {
 	// of the peer.
 	Refused, ProtocolErrors int64
 
+	// What the ACL did not allow: PUBLISH packets and wills, subscriptions, and
+	// messages that had waited when it was changed. What is not delivered
+	// because a filter is wider than its client may read is not counted.
+	DeniedPublish, DeniedSubscribe, DeniedWaiting int64
+
 	// Exceeded counts by Limit how often somebody went over it.
 	Exceeded [NumLimits]int64
 }
@@ -45,6 +50,7 @@ func (s *Stats) Drops() []Drop {
 	return []Drop{
 		{"out-buffer", s.DroppedSlow}, {"queue", s.DroppedQueue}, {"memory", s.DroppedMemory},
 		{"expired", s.DroppedExpired}, {"too-large", s.DroppedTooLarge}, {"retained", s.DroppedRetained},
+		{"denied", s.DeniedWaiting},
 	}
 }
 
@@ -58,6 +64,7 @@ type counters struct {
 	droppedSlow, droppedQueue, droppedMemory         atomic.Int64
 	droppedExpired, droppedTooLarge, droppedRetained atomic.Int64
 	refused, protocolErrors                          atomic.Int64
+	deniedPublish, deniedSubscribe, deniedWaiting    atomic.Int64
 }
 
 // Stats returns the counters as they are now.
@@ -83,6 +90,7 @@ func (b *Broker) Stats() Stats {
 		DroppedExpired: n.droppedExpired.Load(), DroppedTooLarge: n.droppedTooLarge.Load(),
 		DroppedRetained: n.droppedRetained.Load(),
 		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(),
+		DeniedPublish: n.deniedPublish.Load(), DeniedSubscribe: n.deniedSubscribe.Load(), DeniedWaiting: n.deniedWaiting.Load(),
 	}
 	b.gate.count(&s)
 	for i := range s.Exceeded {

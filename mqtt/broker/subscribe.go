@@ -79,6 +79,9 @@ func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh b
 		return mqtt.TopicFilterInvalid, false, nil
 	}
 	s := c.s
+	if !s.maySubscribe(inner) {
+		return mqtt.NotAuthorized, false, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn != c {

@@ -24,6 +24,11 @@ func newWill(p *mqtt.Connect) *will {
 // its Will Retain says [MQTT-3.1.2-14], [MQTT-3.1.2-15]. Its properties travel in
 // their order [MQTT-3.1.3-10], but for the delay; its expiry counts from now.
 func (b *Broker) publishWill(t *turn, s *session, w *will) {
+	if acl := b.acl.Load(); acl != nil && !s.rightsBy(acl).MayPublish(w.Topic) { // any more
+		b.count.deniedPublish.Add(1)
+		b.opt.Log.Info("will denied", "client", s.clientID, "user", s.username, "topic", w.Topic)
+		return
+	}
 	t.pub.begin(w.Topic, w.Payload, w.Properties.Without(mqtt.WillDelayInterval), w.QoS, w.Retain, s)
 	b.publish(t, nil)
 }

@@ -34,6 +34,7 @@ type Conn struct {
 
 	closing atomic.Bool // nothing is fed any more; set with mu held
 	paused  atomic.Bool // set with mu held
+	resumed atomic.Bool // rest is to be presented again
 	in, sum atomic.Uint64
 
 	mu       sync.Mutex
@@ -236,6 +237,7 @@ func (c *Conn) Pause() {
 // Resume reads on. What Feed left unconsumed is presented first.
 func (c *Conn) Resume() {
 	c.mu.Lock()
+	c.resumed.Store(true) // first: who sees paused fall may rely on it
 	c.paused.Store(false)
 	c.signal()
 	c.mu.Unlock()

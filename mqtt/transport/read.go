@@ -159,9 +159,11 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 	work, n := c.takeRest(t)
 	ok := true
 	c.fed = false
+	idle := -1 // as many bytes were presented again in vain
 	if c.again {
 		c.again = false
 		if n > 0 {
+			idle = n
 			n, ok = c.feed(t, work[:n])
 		}
 	}
@@ -169,6 +171,12 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 		if c.closing.Load() || c.paused.Load() {
 			c.keepRest(work, n)
 			return true
+		}
+		if c.resumed.CompareAndSwap(true, false) && n > 0 && n != idle {
+			// Paused and resumed before the reader had noticed.
+			idle = n
+			n, ok = c.feed(t, work[:n])
+			continue
 		}
 		if n == len(work) {
 			if work = c.grow(work); work == nil {
@@ -178,7 +186,7 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 		}
 		m, err := c.fill(t, work[n:min(len(work), n+maxRead)])
 		if m > 0 {
-			c.fed = true
+			c.fed, idle = true, -1
 			if n, ok = c.feed(t, work[:n+m]); !ok {
 				break
 			}

@@ -1,0 +1,237 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"runtime"
+	"sync/atomic"
+
+	"mqt/mqtt"
+	"mqt/mqtt/access"
+)
+
+// Anonymous is who may connect without a user name that was proved.
+type Anonymous byte
+
+// The zero value is a default that can be put on a network.
+const (
+	AnonymousLocal Anonymous = iota // over loopback, Unix sockets and within the process
+	AnonymousAll
+	AnonymousNone
+)
+
+// CertificateUser is what a client's verified certificate says of its user.
+type CertificateUser byte
+
+// The Subject Alternative Name is the first DNS name, else the first e-mail
+// address, else the first URI.
+const (
+	CertificateNone CertificateUser = iota // nothing
+	CertificateCN                          // the Common Name is the user name
+	CertificateSAN                         // the Subject Alternative Name is
+)
+
+// SetUsers replaces the users; nil: nobody has a password. Who is connected
+// stays.
+func (b *Broker) SetUsers(u *access.Users) { b.users.Store(u) }
+
+// SetACL replaces the access control list; nil: everything is allowed. It holds
+// at once, also for what is queued: who is connected stays and keeps its
+// subscriptions, which deliver what the new list allows.
+func (b *Broker) SetACL(a *access.ACL) { b.acl.Store(a) }
+
+// errChecking says that a CONNECT has to wait for its verdict.
+var errChecking = errors.New("broker: the credentials are being checked")
+
+// authenticate finds out who sent the CONNECT: the user name that was proved,
+// "" for an anonymous client that may come in. errChecking: that takes a while;
+// the connection is paused, and the same CONNECT will be presented again.
+func (c *conn) authenticate(p *mqtt.Connect) (user string, err error) {
+	if k := c.checking; k != nil {
+		if !k.done.Load() {
+			return "", errChecking
+		}
+		c.checking = nil
+		return k.user, k.err
+	}
+	user, proved, err := c.certified()
+	if err != nil || proved {
+		return user, err
+	}
+	users := c.b.users.Load()
+	if users == nil || !p.HasUsername {
+		return "", c.b.admitAnonymous(c.tc.LocalAddr(), c.tc.RemoteAddr())
+	}
+	name, password := p.Username, bytes.Clone(p.Password)
+	return "", c.check(func() (string, error) {
+		defer clear(password)
+		if !users.Verify(name, password) {
+			return "", refuse(mqtt.BadUserNameOrPassword, "5.4.1", "the user name and password do not fit")
+		}
+		return name, nil
+	})
+}
+
+// certified is the user that the client's certificate names.
+func (c *conn) certified() (user string, ok bool, err error) {
+	as := c.b.opt.CertificateUser
+	if as == CertificateNone {
+		return "", false, nil
+	}
+	state := c.tc.TLS()
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return "", false, nil
+	}
+	leaf := state.VerifiedChains[0][0]
+	switch {
+	case as == CertificateCN:
+		user = leaf.Subject.CommonName
+	case len(leaf.DNSNames) > 0:
+		user = leaf.DNSNames[0]
+	case len(leaf.EmailAddresses) > 0:
+		user = leaf.EmailAddresses[0]
+	case len(leaf.URIs) > 0:
+		user = leaf.URIs[0].String()
+	}
+	if user == "" {
+		return "", false, refuse(mqtt.NotAuthorized, "5.4.1", "the certificate has no name for a user")
+	}
+	return user, true, nil
+}
+
+// admitAnonymous judges a client that has proved nothing by where it is.
+func (b *Broker) admitAnonymous(here, there net.Addr) error {
+	switch a := b.opt.Anonymous; {
+	case a == AnonymousAll:
+		return nil
+	case a == AnonymousLocal && isLocal(here) && isLocal(there):
+		return nil
+	}
+	return refuse(mqtt.NotAuthorized, "5.4.1", "a user name and password are required")
+}
+
+// isLocal tells that an address is of this machine only.
+func isLocal(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback()
+}
+
+// maxChecks bounds the clients that wait for their verdict. Each waits in a
+// paused connection, whose bytes stay in the socket.
+const maxChecks = 4096
+
+// checks are the verdicts being worked out: as many at once as there are
+// processors, for a hash takes one and much memory.
+type checks struct {
+	slots chan struct{}
+	n     atomic.Int32
+}
+
+func newChecks() checks { return checks{slots: make(chan struct{}, runtime.GOMAXPROCS(0))} }
+
+// check is one of them.
+type check struct {
+	user string
+	err  error
+	done atomic.Bool // user and err are there
+	gone atomic.Bool // nobody waits for them any more
+}
+
+func (k *check) abandon() {
+	if k != nil {
+		k.gone.Store(true)
+	}
+}
+
+// check has work done elsewhere: not on the goroutine that feeds the
+// connection, which may not block. It returns errChecking, and c is presented
+// its CONNECT again when there is a verdict.
+func (c *conn) check(work func() (user string, err error)) error {
+	b := c.b
+	if b.checks.n.Add(1) > maxChecks {
+		b.checks.n.Add(-1)
+		return refuse(mqtt.ServerBusy, "3.2.2.2", "too many clients are being authenticated")
+	}
+	k := &check{}
+	c.checking = k
+	c.tc.Pause()
+	go func() {
+		defer b.checks.n.Add(-1)
+		select {
+		case b.checks.slots <- struct{}{}:
+		case <-b.done:
+			return
+		}
+		if !k.gone.Load() {
+			k.user, k.err = work()
+		}
+		<-b.checks.slots
+		k.done.Store(true)
+		c.tc.Resume()
+	}()
+	return errChecking
+}
+
+// judgement is what the ACL said of the last topic: publishers repeat theirs.
+type judgement struct {
+	rights *access.Rights
+	topic  string
+	ok     bool
+}
+
+// mayPublish asks the ACL about an inbound PUBLISH.
+func (c *conn) mayPublish(topic string) bool {
+	acl := c.b.acl.Load()
+	if acl == nil {
+		return true
+	}
+	rights := c.s.rightsBy(acl)
+	if j := &c.judged; j.rights != rights || j.topic != topic {
+		*j = judgement{rights, topic, rights.MayPublish(topic)}
+		if !j.ok {
+			c.b.opt.Log.Info("publish denied", "client", c.s.clientID, "user", c.s.username, "topic", topic)
+		}
+	}
+	if !c.judged.ok {
+		c.b.count.deniedPublish.Add(1)
+	}
+	return c.judged.ok
+}
+
+// mayLeaveWill asks the ACL about the will of a CONNECT.
+func (b *Broker) mayLeaveWill(p access.Principal, w *mqtt.Will) error {
+	acl := b.acl.Load()
+	if acl == nil || w == nil || acl.For(p).MayPublish(w.Topic) {
+		return nil
+	}
+	b.count.deniedPublish.Add(1)
+	return refuse(mqtt.NotAuthorized, "3.1.2.5", "the will may not be published to its topic")
+}
+
+// rightsBy returns what the ACL grants to the session's client.
+func (s *session) rightsBy(acl *access.ACL) *access.Rights {
+	r := s.rights.Load()
+	if r == nil || r.ACL() != acl {
+		r = acl.For(access.Principal{Username: s.username, ClientID: s.clientID})
+		s.rights.Store(r)
+	}
+	return r
+}
+
+// mayReceive asks about a delivery, wherever a message is bound to a session
+// and before it leaves a queue.
+func (s *session) mayReceive(acl *access.ACL, topic string) bool {
+	return acl == nil || s.rightsBy(acl).MayReceive(topic)
+}
+
+// maySubscribe asks whether a subscription could deliver anything.
+func (s *session) maySubscribe(filter string) bool {
+	acl := s.b.acl.Load()
+	if acl == nil || s.rightsBy(acl).MaySubscribe(filter) {
+		return true
+	}
+	s.b.count.deniedSubscribe.Add(1)
+	s.b.opt.Log.Info("subscribe denied", "client", s.clientID, "user", s.username, "filter", filter)
+	return false
+}

@@ -79,7 +79,10 @@ func (a *Ack) append(dst []byte, t Type, v Version) ([]byte, error) {
 	return dst, nil
 }
 
-// AppendAck encodes one of the four acknowledgements without properties.
+// AppendAck encodes one of the four acknowledgements without properties: it has
+// no text that a receiver might have no room for [MQTT-3.4.2-2], [MQTT-3.4.2-3],
+// [MQTT-3.5.2-2], [MQTT-3.5.2-3], [MQTT-3.6.2-2], [MQTT-3.6.2-3],
+// [MQTT-3.7.2-2], [MQTT-3.7.2-3].
 func AppendAck(dst []byte, t Type, id PacketID, code ReasonCode, v Version) []byte {
 	a := Ack{PacketID: id, ReasonCode: code}
 	dst, _ = a.append(dst, t, v) // without properties nothing can fail

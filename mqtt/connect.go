@@ -156,13 +156,13 @@ func decodeConnect(body []byte) (*Connect, error) {
 	// In this order [MQTT-3.1.3-1], the Client Identifier first and always [MQTT-3.1.3-3]. What a flag promises is there
 	// [MQTT-3.1.2-9], [MQTT-3.1.2-17], [MQTT-3.1.2-19], what none promises is left over in the end [MQTT-3.1.2-16],
 	// [MQTT-3.1.2-18].
-	c.ClientID = string(cur.text())
+	c.ClientID = string(cur.text()) // [MQTT-3.1.3-4]
 	if flags&flagWill != 0 {
 		c.Will = decodeWill(cur, flags, level)
 	}
 	mayLack := func() bool { return level == V31 && cur.err == nil && len(cur.p) == 0 }
 	if c.HasUsername = flags&flagUsername != 0 && !mayLack(); c.HasUsername {
-		c.Username = string(cur.text())
+		c.Username = string(cur.text()) // [MQTT-3.1.3-12]
 	}
 	if c.HasPassword = flags&flagPassword != 0 && !mayLack(); c.HasPassword {
 		c.Password = bytes.Clone(cur.binary())
@@ -216,7 +216,7 @@ func decodeWill(c *cursor, flags byte, v Version) *Will {
 	if v >= V50 {
 		w.Properties = c.properties(nil, 0, Client).Clone()
 	}
-	w.Topic = string(c.text())
+	w.Topic = string(c.text()) // [MQTT-3.1.3-11]
 	w.Payload = bytes.Clone(c.binary())
 	return w
 }

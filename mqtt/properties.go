@@ -48,9 +48,9 @@ const (
 	kindUint16
 	kindUint32
 	kindVarint
-	kindText
+	kindText // [MQTT-3.3.2-13], [MQTT-3.3.2-19]
 	kindBinary
-	kindPair
+	kindPair // [MQTT-1.5.7-1]
 )
 
 // inWill marks the properties of a Will in propertyRule.in, where bit n stands

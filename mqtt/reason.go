@@ -166,7 +166,7 @@ func (r ReasonCode) ConnectReturnCode() byte {
 	case UnsupportedProtocolVersion:
 		return 1
 	case ClientIdentifierNotValid:
-		return 2
+		return 2 // [MQTT-3.1.1: 3.1.3-9]
 	case BadUserNameOrPassword:
 		return 4
 	case NotAuthorized, Banned, BadAuthenticationMethod:

@@ -61,7 +61,7 @@ func decodeSubscribe(body []byte, v Version) (*Subscribe, error) {
 		if c.err == nil && err != nil {
 			c.fail(err)
 		}
-		sub.Filter = filter
+		sub.Filter = filter // [MQTT-3.8.3-1]
 		s.Subscriptions = append(s.Subscriptions, sub)
 	}
 	if err := c.end(); err != nil {

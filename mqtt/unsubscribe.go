@@ -51,7 +51,7 @@ func decodeUnsubscribe(body []byte, v Version) (*Unsubscribe, error) {
 		if len(u.Filters) == maxFilters {
 			return u, tooMany("3.10.3", "topic filters")
 		}
-		u.Filters = append(u.Filters, string(c.text()))
+		u.Filters = append(u.Filters, string(c.text())) // [MQTT-3.10.3-1]
 	}
 	if err := c.end(); err != nil {
 		return u, err

@@ -3,7 +3,7 @@ package broker
 import "mqt/mqtt"
 
 // puback ends a QoS 1 delivery, section 3.4. A failure ends it as well
-// [MQTT-4.4.0-2]. What is not known is not answered: the standard has no
+// [MQTT-4.4.0-2], also that of a shared subscription [MQTT-4.8.2-6]. What is not known is not answered: the standard has no
 // answer.
 func (c *conn) puback(t *turn, p *mqtt.Puback) error {
 	s := c.s
@@ -32,7 +32,7 @@ func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
 	case release:
 		return c.ack(t, mqtt.TypePubrel, p.PacketID, mqtt.Success)
 	case ok:
-		s.land(t, d) // refused: the flow is over
+		s.land(t, d) // refused: the flow is over [MQTT-4.8.2-6]
 		s.pump(t)
 		return nil
 	case p.ReasonCode.Failed():

@@ -38,7 +38,7 @@ type conn struct {
 	noProblems bool         // Request Problem Information is 0
 	s          *session     // nil until CONNECT is accepted
 	known      atomic.Bool  // s is set, for the timers' goroutine
-	ended      bool         // nothing more is handled
+	ended      bool         // nothing more is handled [MQTT-3.1.4-6]
 	feeding    sync.Mutex   // held while packets are handled; nothing is locked around it
 	displaced  atomic.Bool  // another connection has the session
 	checking   *check       // somebody works out whether CONNECT may come in

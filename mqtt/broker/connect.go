@@ -96,7 +96,9 @@ func (c *conn) setUp(p *mqtt.Connect) {
 	c.aliases.Reset(c.b.opt.TopicAliasMaximum)
 }
 
-// admit checks what the standard and the options require of a CONNECT.
+// admit checks what the standard and the options require of a CONNECT. Any
+// Client Identifier is welcome [MQTT-3.1.3-5]; an empty one is refused before 5.0
+// [MQTT-3.1.3-8].
 func (b *Broker) admit(p *mqtt.Connect) error {
 	if method, ok := p.Properties.Text(mqtt.AuthenticationMethod); ok {
 		return refuse(mqtt.BadAuthenticationMethod, "MQTT-4.12.0-1", "authentication method "+method+" is not supported")
@@ -139,7 +141,7 @@ func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
 		return // 3.1.1 has no code for a broken packet [MQTT-3.1.1: 3.1.4-1], [MQTT-3.1.1: 3.2.2-6]
 	}
 	connack := &mqtt.Connack{ReasonCode: fault.Code} // [MQTT-3.1.1: 3.1.2-2]
-	if !c.noProblems && p.Version == mqtt.V50 {
+	if !c.noProblems && p.Version == mqtt.V50 {      // [MQTT-3.1.2-29]
 		connack.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, fault.Text)}
 	}
 	if c.answer(t, connack) != nil { // [MQTT-3.2.2-19]
@@ -149,7 +151,8 @@ func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
 }
 
 // announce adds the limits of CONNACK, section 3.2.2.3: only what differs from
-// the standard's defaults.
+// the standard's defaults [MQTT-3.2.2-9]. There is no Response Information, asked
+// for or not [MQTT-3.1.2-28], nor any User Property [MQTT-3.2.2-20].
 func (b *Broker) announce(ps mqtt.Properties, p *mqtt.Connect) mqtt.Properties {
 	o := &b.opt
 	if want := p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0); want > o.MaxSessionExpiry {
@@ -209,8 +212,8 @@ func (b *Broker) sessionExpiry(p *mqtt.Connect) uint32 {
 	return min(want, b.opt.MaxSessionExpiry)
 }
 
-// newClientID makes an identifier that no client has, 23 characters as 3.1.1
-// promises everyone can take.
+// newClientID makes an identifier that no client has [MQTT-3.2.2-16], 23
+// characters as everyone can take.
 func newClientID() string {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // it never fails
@@ -327,7 +330,7 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 		ours = 65_535 // it was never told less
 	}
 	s.receiver.Reset(ours)
-	_ = c.answer(t, connack) // its size was checked, and its texts were decoded
+	_ = c.answer(t, connack) // [MQTT-3.1.4-5]; its size was checked, and its texts were decoded
 	c.flushAcks(t)
 	c.s = s
 	s.conn = c

@@ -8,7 +8,8 @@ import (
 	"mqt/mqtt/topic"
 )
 
-// retention holds the retained messages, section 3.3.1.3.
+// retention holds the retained messages, section 3.3.1.3. They are no part of a
+// Session [MQTT-3.1.1: 3.1.2-7].
 type retention struct {
 	tree  topic.NameTree[*message]
 	mu    sync.Mutex // held by writers

@@ -24,7 +24,7 @@ type route struct {
 	s     *session
 	qos   mqtt.QoS // the highest granted [MQTT-3.3.4-2]
 	rap   bool     // Retain As Published
-	ids   []uint32 // of all matching subscriptions [MQTT-3.3.4-3]
+	ids   []uint32 // of all matching subscriptions [MQTT-3.3.4-3], [MQTT-3.3.4-4]
 	group *group   // the shared subscription it was chosen from
 }
 

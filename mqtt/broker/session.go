@@ -11,8 +11,8 @@ import (
 	"mqt/mqtt/flow"
 )
 
-// session is a Session, section 4.1: what is kept of a client between its
-// Network Connections.
+// session is a Session, section 4.1: what is kept of a client while it has a
+// Network Connection [MQTT-4.1.0-1] and between two.
 type session struct {
 	b        *Broker
 	serial   uint64 // order of creation, for sorting
@@ -68,7 +68,7 @@ func (s *session) readiness() int {
 // [MQTT-4.5.0-1], [MQTT-3.1.1: 3.1.2-5], or drops it with a count. false: the
 // session has ended.
 func (s *session) deliver(t *turn, p *publication, r *route) bool {
-	qos := min(p.qos, r.qos)    // [MQTT-3.8.4-8]
+	qos := min(p.qos, r.qos)    // [MQTT-3.8.4-8], [MQTT-4.8.2-3]
 	retain := p.retain && r.rap // [MQTT-3.3.1-12], [MQTT-3.3.1-13], [MQTT-3.1.1: 3.3.1-9]
 	if qos == mqtt.QoS0 && s.waiting0.Load() == 0 {
 		if c := s.online.Load(); c != nil {
@@ -90,8 +90,8 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 }
 
 // offer sends d now if nothing waits before it and there is room, or lets it
-// wait. QoS 0 is not held up by the flow control of the others [MQTT-4.9.0-3].
-// s.mu is held.
+// wait: nothing passes what came before it [MQTT-4.6.0-5]. QoS 0 is not held up
+// by the flow control of the others [MQTT-4.9.0-3], [MQTT-3.3.4-10]. s.mu is held.
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
 	q := s.queueOf(d)
 	if c == nil || !q.empty() || !s.start(t, c, d, p) {
@@ -348,8 +348,8 @@ func (s *session) finish(t *turn) {
 }
 
 // unfinished lists the shared messages that another member may have: QoS 1 not
-// acknowledged, and those never sent. QoS 2 under way may not be given to
-// another [MQTT-4.8.2-5].
+// acknowledged, and those never sent. QoS 2 under way waits for its client
+// [MQTT-4.8.2-4] and may not be given to another [MQTT-4.8.2-5].
 func (s *session) unfinished(t *turn) []*delivery {
 	var left []*delivery
 	for _, e := range s.sender.All() {

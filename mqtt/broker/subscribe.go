@@ -7,8 +7,10 @@ import (
 	"mqt/mqtt/topic"
 )
 
-// subscribe handles SUBSCRIBE, section 3.8.4: SUBACK first, then the retained
-// messages of each filter, as if each had come alone [MQTT-3.8.4-5].
+// subscribe handles SUBSCRIBE, section 3.8.4: its SUBACK [MQTT-3.8.4-1],
+// [MQTT-3.8.4-2] first, which has no texts [MQTT-3.9.2-1], [MQTT-3.9.2-2], then
+// the retained messages of each filter [MQTT-3.8.4-4], as if each had come alone
+// [MQTT-3.8.4-5].
 func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	for i := range p.Subscriptions {
 		if err := c.b.permits(p, &p.Subscriptions[i]); err != nil {
@@ -23,7 +25,7 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	var retained []*subscription
 	for i := range p.Subscriptions {
 		sub := &subscription{s: c.s, filter: p.Subscriptions[i].Filter, Subscription: p.Subscriptions[i], ids: ids}
-		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS)
+		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
 		code, fresh, err := c.addSubscription(sub)
 		if err != nil {
 			return err

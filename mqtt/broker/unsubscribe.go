@@ -5,7 +5,9 @@ import (
 	"mqt/mqtt/topic"
 )
 
-// unsubscribe handles UNSUBSCRIBE, section 3.10.4. What is under way to the
+// unsubscribe handles UNSUBSCRIBE, section 3.10.4: all its filters
+// [MQTT-3.10.4-6] with one UNSUBACK in any case [MQTT-3.10.4-4],
+// [MQTT-3.10.4-5], without texts [MQTT-3.11.2-1], [MQTT-3.11.2-2]. What is under way to the
 // client is completed [MQTT-3.10.4-3]. The codes of UNSUBACK are in the order of
 // the filters [MQTT-3.11.3-1]; 3.1.1 has none [MQTT-3.1.1: 3.10.4-5].
 func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {

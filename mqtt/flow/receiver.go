@@ -96,7 +96,8 @@ func (r *Receiver) Pubrec(id mqtt.PacketID, code mqtt.ReasonCode) {
 }
 
 // Pubrel handles a PUBREL. It forgets the identifier, for which a PUBCOMP must
-// be sent in any case [MQTT-4.3.3-11]. Not known: no QoS 2 message waited for
+// be sent in any case [MQTT-4.3.3-11]: the next PUBLISH with it is a new message
+// [MQTT-4.3.3-12]. Not known: no QoS 2 message waited for
 // it, and the PUBCOMP of a 5.0 connection carries 0x92.
 func (r *Receiver) Pubrel(id mqtt.PacketID) (known bool) {
 	if r.ids.remove(id) {

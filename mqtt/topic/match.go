@@ -1,6 +1,6 @@
 package topic
 
-// Match reports whether filter matches name. Both should be valid, and a filter of a
+// Match reports whether filter matches name [MQTT-3.3.2-3]. Both should be valid, and a filter of a
 // Shared Subscription be split first; Match itself checks nothing. Chapters 4.7.1 and
 // 4.7.2.
 func Match(filter, name string) bool {

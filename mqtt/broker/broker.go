@@ -140,7 +140,7 @@ func (b *Broker) forgetConn(c *conn) {
 	last := b.closed && b.conns.n == 0
 	b.mu.Unlock()
 	b.count.connections.Add(-1)
-	b.gate.leave(c.tc.RemoteAddr(), c.admitted, c.countedAs)
+	b.gate.leave(c)
 	if last {
 		select {
 		case <-b.empty:

@@ -45,9 +45,8 @@ type conn struct {
 	judged     judgement    // the last topic published to, by the ACL
 	full       bool         // QoS 2 takes up all of our Receive Maximum
 
-	admitted  bool   // gate counts it
-	countedAs string // as a client of this user, "" for none
-	rates     *rates
+	share    *share // what is limited for this client, nil while nothing is
+	admitted bool   // gate counts it
 
 	aliases   flow.AliasIn
 	lastTopic string    // the last name that was validated

@@ -105,20 +105,23 @@ func (k *bucket) take(now time.Duration, n, rate float64) bool {
 	return true
 }
 
-// rates are the buckets of one connection, there only while rates are limited.
-type rates struct{ messages, bytes bucket }
+// share is what one client may have, there only where that is limited.
+type share struct {
+	messages, bytes bucket
+	user            string // whom gate counts it to, "" for nobody
+}
 
-func (c *conn) buckets() *rates {
-	if c.rates == nil {
-		c.rates = &rates{}
+func (c *conn) limited() *share {
+	if c.share == nil {
+		c.share = &share{}
 	}
-	return c.rates
+	return c.share
 }
 
 // throttleMessage takes one message from the client's rate, section 4.13.
 func (c *conn) throttleMessage(t *turn) error {
 	rate := c.b.limit().MessageRate
-	if rate == 0 || c.buckets().messages.take(t.now, 1, float64(rate)) {
+	if rate == 0 || c.limited().messages.take(t.now, 1, float64(rate)) {
 		return nil
 	}
 	c.b.exceeded(LimitMessageRate, c.clientID(), c.tc.RemoteAddr())
@@ -128,7 +131,7 @@ func (c *conn) throttleMessage(t *turn) error {
 // throttleBytes takes the packets of one turn from the client's rate.
 func (c *conn) throttleBytes(t *turn, n int) error {
 	rate := c.b.limit().ByteRate
-	if rate == 0 || n == 0 || c.s == nil || c.buckets().bytes.take(t.now, float64(n), float64(rate)) {
+	if rate == 0 || n == 0 || c.s == nil || c.limited().bytes.take(t.now, float64(n), float64(rate)) {
 		return nil
 	}
 	c.b.exceeded(LimitByteRate, c.clientID(), c.tc.RemoteAddr())
@@ -197,8 +200,8 @@ func (g *gate) fromAddress(a net.Addr) int {
 }
 
 // leave forgets a connection: its address and, if it was admitted, its user.
-func (g *gate) leave(a net.Addr, admitted bool, user string) {
-	ip, ok := addrOf(a)
+func (g *gate) leave(c *conn) {
+	ip, ok := addrOf(c.tc.RemoteAddr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ok {
@@ -206,13 +209,14 @@ func (g *gate) leave(a net.Addr, admitted bool, user string) {
 			delete(g.addrs, ip)
 		}
 	}
-	if !admitted {
+	if !c.admitted {
 		return
 	}
 	g.clients--
-	if user == "" {
+	if c.share == nil || c.share.user == "" {
 		return
 	}
+	user := c.share.user
 	if g.users[user]--; g.users[user] <= 0 {
 		delete(g.users, user)
 	}
@@ -281,7 +285,10 @@ func (c *conn) enter(p *mqtt.Connect, user string) error {
 		c.b.exceeded(LimitUser, p.ClientID, c.tc.RemoteAddr())
 		return refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many connections of this user")
 	}
-	c.admitted, c.countedAs = true, user
+	c.admitted = true
+	if user != "" {
+		c.limited().user = user
+	}
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package transport
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // Budget is the memory that many connections share, in bytes. Connections whose peer keeps up are not counted and cost
 // nothing. Its owner may count more memory of its own on it.
@@ -26,7 +29,7 @@ func (b *Budget) High() bool {
 const (
 	// spareOut is what a connection may buffer above the high water.
 	spareOut = 64 << 10
-	// grain is how far a connection's count may be off, so that an append seldom touches shared memory.
+	// grain is what a connection is counted in, so that an append seldom touches shared memory.
 	grain = 16 << 10
 )
 
@@ -40,9 +43,9 @@ func (c *Conn) count() {
 	if c.opt.Budget == nil {
 		return
 	}
-	n := c.buffered()
-	if d := n - c.counted; d >= grain || -d >= grain {
-		c.opt.Budget.Add(int64(d))
+	n := int32(min(c.buffered()/grain, math.MaxInt32))
+	if d := n - c.counted; d != 0 {
+		c.opt.Budget.Add(int64(d) * grain)
 		c.counted = n
 	}
 }
@@ -50,7 +53,7 @@ func (c *Conn) count() {
 // uncount gives back what this connection was counted with. mu is held.
 func (c *Conn) uncount() {
 	if c.counted != 0 {
-		c.opt.Budget.Add(-int64(c.counted))
+		c.opt.Budget.Add(-int64(c.counted) * grain)
 		c.counted = 0
 	}
 }

@@ -45,7 +45,7 @@ type Conn struct {
 	werr     error      // why nothing can be written any more
 	closeAt  time.Time  // end of a closing flush
 	replies  int        // bytes of AppendReply in out
-	counted  int        // bytes on the budget
+	counted  int32      // on the budget, in grains
 	dirty    bool       // some batch owes a flush
 	blocked  bool       // that goroutine waits for the socket
 	flushing bool       // one goroutine writes; the others leave their bytes to it

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"unsafe"
 )
 
 // What a few bytes on the wire make large in memory is bounded by number: five
@@ -55,5 +56,13 @@ func TestDecodedListsAreBounded(t *testing.T) {
 				t.Errorf("%d: %v, want %v", c.limit+1, err, QuotaExceeded)
 			}
 		})
+	}
+}
+
+// What limits count is what the compiler lays out.
+func TestPropertiesMemory(t *testing.T) {
+	ps := Properties{User("key", "value"), Num(MessageExpiryInterval, 7)}
+	if got, want := ps.Memory(), 2*int(unsafe.Sizeof(Property{}))+len("keyvalue"); got != want {
+		t.Errorf("%d, want %d", got, want)
 	}
 }

@@ -250,6 +250,19 @@ func (ps Properties) Text(id PropertyID) (string, bool) {
 	return string(p.Value), ok
 }
 
+// propertyCost is what a Property takes in memory beside its texts.
+const propertyCost = 56
+
+// Memory returns how many bytes the properties take in memory: for short ones
+// many times their size on the wire.
+func (ps Properties) Memory() int {
+	n := propertyCost * len(ps)
+	for i := range ps {
+		n += len(ps[i].Key) + len(ps[i].Value)
+	}
+	return n
+}
+
 // Clone returns a copy that shares no memory.
 func (ps Properties) Clone() Properties {
 	if len(ps) == 0 {

@@ -102,21 +102,10 @@ func (p *publication) own(now time.Duration) *message {
 			m.expiry, m.expire = p.props.Number(mqtt.MessageExpiryInterval)
 			m.props = p.props.Without(mqtt.MessageExpiryInterval).Clone()
 		}
-		m.size = len(m.topic) + len(m.payload) + memoryOf(m.props)
+		m.size = len(m.topic) + len(m.payload) + m.props.Memory()
 		p.msg, p.payload = m, m.payload
 	}
 	return p.msg
-}
-
-// propertyCost is what a property takes beside its texts.
-const propertyCost = 56
-
-func memoryOf(ps mqtt.Properties) int {
-	n := propertyCost * len(ps)
-	for i := range ps {
-		n += len(ps[i].Key) + len(ps[i].Value)
-	}
-	return n
 }
 
 // body is the payload where it is shared rather than copied; nil otherwise.

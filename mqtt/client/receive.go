@@ -47,7 +47,7 @@ func (q *chain) add(d *Delivery) {
 		q.last.next = d
 	}
 	q.last = d
-	q.bytes += deliveryOverhead + len(d.Topic) + len(d.Payload)
+	q.bytes += deliveryOverhead + len(d.Topic) + len(d.Payload) + d.Properties.Memory()
 }
 
 func (q *chain) join(o chain) {

@@ -34,6 +34,7 @@ type brokerOptions struct {
 	level       logLevel
 	logJSON     bool
 	tls         listenTLS
+	access      brokerAccess
 	limits      broker.Options
 }
 
@@ -52,13 +53,13 @@ func brokerCommand(s *Stdio) *cli.Command {
 		Name: "broker", Usage: "serve MQTT 3.1, 3.1.1 and 5.0, in memory",
 		UsageText: "mqt broker [-p PORT] [--listen URL]... [-c FILE] [--metrics ADDR] [--ready-file FILE] [--exec COMMAND] [-v]",
 		Description: `It listens on localhost:1883 when neither -p nor --listen is given, and runs until Ctrl-C.
-There are no passwords: whoever reaches a listener may publish and subscribe.
-SIGHUP reads the file of -c and the certificates again, and puts in force what may change.
+Who has no password may connect from this machine only, unless --allow-anonymous.
+SIGHUP reads the files of -c, users, access control and certificates again, and puts in force what may change.
 Sockets and notification of systemd are taken when they are there.
 
 Examples:
   mqt broker
-  mqt broker --listen mqtt://0.0.0.0:1883 --listen ws://0.0.0.0:8080/mqtt
+  mqt broker --listen mqtt://0.0.0.0:1883 --listen ws://0.0.0.0:8080/mqtt --password-file users --acl acl
   mqt broker --listen mqtts://:8883 --cert server.pem --key server.key
   mqt broker -c broker.yaml --check-config     # a line of it: max-connections: 5000
   mqt broker -p 0 --exec './run-tests.sh'      # the tests find the broker in $MQTT_URL`,
@@ -87,6 +88,9 @@ func (o *brokerOptions) logger(s *Stdio) (*slog.Logger, *slog.LevelVar) {
 func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 	log, level := o.logger(s)
 	o.limits.Log = log
+	if err := o.access.load(&o.limits); err != nil {
+		return err
+	}
 	plan, err := o.plan(log)
 	if err != nil {
 		return err

@@ -41,8 +41,9 @@ func brokerFlags(o *brokerOptions) []*option {
 		tls.text("cert", "`FILE` with the certificate chain of mqtts and wss (PEM)", &o.tls.cert),
 		tls.text("key", "`FILE` with its private key (PEM)", &o.tls.key),
 		tls.text("keypass", "`PASSPHRASE` of the key", &o.tls.keypass),
-		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by", &o.tls.cafile),
-	}, limitFlags(&o.limits)...)
+		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by, if they have one", &o.tls.cafile),
+		tls.toggle("require-cert", "refuse clients without such a certificate", &o.tls.require),
+	}, append(o.access.flags(), limitFlags(&o.limits)...)...)
 }
 
 // limitFlags are the limits of broker.Options; the README has them in a table.
@@ -85,7 +86,7 @@ func limitFlags(o *broker.Options) []*option {
 // whose help begins with a star.
 func live(o *option) bool {
 	switch o.names[0] {
-	case "log-level", "verbose", "cert", "key", "keypass", "cafile":
+	case "log-level", "verbose", "cert", "key", "keypass", "cafile", "require-cert":
 		return true
 	}
 	return strings.HasPrefix(o.Usage, "* ")

@@ -18,6 +18,7 @@ import (
 // listenTLS are the files of mqtts and wss.
 type listenTLS struct {
 	cert, key, keypass, cafile string
+	require                    bool // a client's certificate
 }
 
 // plan is where to listen, with everything read that it needs.
@@ -26,12 +27,13 @@ type plan struct {
 	endpoints []*transport.Endpoint
 	sockets   []passed
 	options   transport.ListenOptions
+	warning   string        // about listeners that others can reach
 	certs     *certificates // nil without TLS
 }
 
 // plan checks the settings without listening yet.
 func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
-	p := &plan{port: o.port}
+	p := &plan{port: o.port, warning: o.access.warning()}
 	for _, u := range o.listen {
 		e, err := transport.ParseURL(u)
 		if err != nil {
@@ -55,6 +57,10 @@ func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
 	}
 	if err := p.secure(&o.tls); err != nil {
 		return nil, errors.Join(err, p.close())
+	}
+	if o.access.certAsUser != broker.CertificateNone && o.tls.cafile == "" {
+		return nil, errors.Join(&usageError{text: "--cert-as-user needs --cafile",
+			hint: "it has the CA that the certificates must be signed by"}, p.close())
 	}
 	return p, nil
 }
@@ -96,8 +102,8 @@ func (p *plan) open(ctx context.Context, b *broker.Broker, log *slog.Logger) (*l
 	}
 	for _, one := range given {
 		l.ready = append(l.ready, one.URL())
-		if !local(one) {
-			log.Warn("there are no passwords: whoever reaches this address may publish and subscribe", "url", one.URL())
+		if p.warning != "" && !local(one) {
+			log.Warn(p.warning, "url", one.URL())
 		}
 	}
 	return l, nil
@@ -164,13 +170,16 @@ func (p *plan) secure(t *listenTLS) error {
 	}
 	if !encrypted {
 		if *t != (listenTLS{}) {
-			return &usageError{text: "--cert, --key, --keypass and --cafile belong to a listener with TLS",
+			return &usageError{text: "--cert, --key, --keypass, --cafile and --require-cert belong to a listener with TLS",
 				hint: "add one, as --listen mqtts://127.0.0.1:8883"}
 		}
 		return nil
 	}
 	if t.cert == "" || t.key == "" {
 		return &usageError{text: "mqtts and wss need --cert and --key", hint: "both are PEM files"}
+	}
+	if t.require && t.cafile == "" {
+		return &usageError{text: "--require-cert needs --cafile", hint: "it has the CA that the certificates must be signed by"}
 	}
 	loaded, err := t.load()
 	if err != nil {

@@ -48,6 +48,9 @@ func (s *serving) reload() {
 	if err == nil {
 		err = next.limits.Validate()
 	}
+	if err == nil {
+		err = next.access.load(&next.limits)
+	}
 	var loaded *tls.Config
 	if err == nil && s.certs != nil {
 		loaded, err = next.tls.load()
@@ -59,6 +62,8 @@ func (s *serving) reload() {
 		s.log.Error("reload: nothing is changed", "err", err)
 		return
 	}
+	s.b.SetUsers(next.limits.Users)
+	s.b.SetACL(next.limits.ACL)
 	if loaded != nil {
 		s.certs.now.Store(loaded)
 	}
@@ -102,7 +107,10 @@ func (t *listenTLS) load() (*tls.Config, error) {
 		if err := addCAs(pool, t.cafile); err != nil {
 			return nil, err
 		}
-		c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert
+		c.ClientCAs, c.ClientAuth = pool, tls.VerifyClientCertIfGiven
+		if t.require {
+			c.ClientAuth = tls.RequireAndVerifyClientCert
+		}
 	}
 	return c, nil
 }

@@ -5,7 +5,7 @@ _mqt() {
   local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'pub sub bench broker completion help --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W 'pub sub bench broker passwd completion help --help --version' -- "$cur"))
     return
   fi
   # A flag's value.
@@ -202,6 +202,9 @@ _mqt() {
     broker:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     broker:--keypass) return ;;
     broker:--cafile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    broker:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    broker:--acl) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    broker:--cert-as-user) COMPREPLY=($(compgen -W 'cn san' -- "$cur")); return ;;
     broker:--max-connections) return ;;
     broker:--max-connections-per-address) return ;;
     broker:--max-connections-per-user) return ;;
@@ -226,14 +229,16 @@ _mqt() {
     broker:--max-retained) return ;;
     broker:--max-retained-bytes) return ;;
     broker:--max-qos) COMPREPLY=($(compgen -W '0 1 2' -- "$cur")); return ;;
+    passwd:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case ${COMP_WORDS[1]} in
     pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --repeat --repeat-delay --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
     sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --color -C --count -W --timeout -E --exit-after-subscribe --subscription-identifier --user-property --unsubscribe-user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
     bench) COMPREPLY=($(compgen -W '--shape --clients --count --pubs --publishers --subs --subscribers --rate --rate-per-client --interval_of_msg --interval-of-msg --max -F -M --inflight --max-inflight --connrate --interval --connecting -q --qos --sub-qos -s --size --no-tracking --topic-prefix --run-id --duration --warmup --warm-up --limit --drain -o --output --json --color -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --quiet --help' -- "$cur")) ;;
-    broker) COMPREPLY=($(compgen -W '-p --port --listen --metrics -c --config --check-config --ready-file --exec --sys-interval -v --verbose --log-level --log-format --cert --key --keypass --cafile --max-connections --max-connections-per-address --max-connections-per-user --max-sessions --connect-rate --message-rate --byte-rate --connect-timeout --max-packet-size --max-keep-alive --max-session-expiry --receive-maximum --max-inflight --topic-alias-maximum --max-topic-levels --max-topic-length --max-subscriptions --max-queue --max-queue-bytes --max-out-bytes --max-memory --max-retained --max-retained-bytes --max-qos --help' -- "$cur")) ;;
+    broker) COMPREPLY=($(compgen -W '-p --port --listen --metrics -c --config --check-config --ready-file --exec --sys-interval -v --verbose --log-level --log-format --cert --key --keypass --cafile --require-cert --password-file --acl --allow-anonymous --cert-as-user --max-connections --max-connections-per-address --max-connections-per-user --max-sessions --connect-rate --message-rate --byte-rate --connect-timeout --max-packet-size --max-keep-alive --max-session-expiry --receive-maximum --max-inflight --topic-alias-maximum --max-topic-levels --max-topic-length --max-subscriptions --max-queue --max-queue-bytes --max-out-bytes --max-memory --max-retained --max-retained-bytes --max-qos --help' -- "$cur")) ;;
+    passwd) COMPREPLY=($(compgen -W '-c --create -D --delete -b --batch --password-file --help' -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W '--help bash zsh fish powershell' -- "$cur")) ;;
-    help) COMPREPLY=($(compgen -W 'pub sub bench broker completion help' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W 'pub sub bench broker passwd completion help' -- "$cur")) ;;
   esac
 }
 

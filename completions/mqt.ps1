@@ -334,7 +334,12 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('--cert', 'FILE with the certificate chain of mqtts and wss (PEM)')
             @('--key', 'FILE with its private key (PEM)')
             @('--keypass', 'PASSPHRASE of the key')
-            @('--cafile', 'FILE with the CA that clients'' certificates must be signed by')
+            @('--cafile', 'FILE with the CA that clients'' certificates must be signed by, if they have one')
+            @('--require-cert', 'refuse clients without such a certificate')
+            @('--password-file', '* FILE with users, as mqt passwd or mosquitto_passwd writes it')
+            @('--acl', '* FILE with what clients may publish and subscribe to; mosquitto:FILE reads mosquitto''s acl_file')
+            @('--allow-anonymous', 'let in who names no user, from anywhere and not only this machine')
+            @('--cert-as-user', 'NAME of a client''s certificate that is its user: cn or san')
             @('--max-connections', '* NUMBER of connections (default: 1000000)')
             @('--max-connections-per-address', '* NUMBER from one address, or one IPv6 /64; not of this machine (default: 10000)')
             @('--max-connections-per-user', '* NUMBER of one user (default: any)')
@@ -361,6 +366,16 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('--max-qos', 'QOS that is the highest: 0, 1 or 2 (default: 2)')
             @('--help', 'show the flags')
         )
+        'passwd' = @(
+            @('-c', 'begin a new file; one that is there is replaced')
+            @('--create', 'begin a new file; one that is there is replaced')
+            @('-D', 'take the user out')
+            @('--delete', 'take the user out')
+            @('-b', 'take the password from the command line, where others may see it')
+            @('--batch', 'take the password from the command line, where others may see it')
+            @('--password-file', 'FILE whose first line is the password')
+            @('--help', 'show the flags')
+        )
         'completion' = @(
             @('bash', 'shell')
             @('zsh', 'shell')
@@ -370,7 +385,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
         )
     }
     foreach ($key in $entries.Keys) { $flags[$key] = $entries[$key] }
-    $commands = @('pub', 'sub', 'bench', 'broker', 'completion', 'help', '--help', '--version')
+    $commands = @('pub', 'sub', 'bench', 'broker', 'passwd', 'completion', 'help', '--help', '--version')
     $words = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition -or $wordToComplete -eq '' } | ForEach-Object { $_.ToString() })
     $result = { param($text, $tip) [System.Management.Automation.CompletionResult]::new($text, $text, 'ParameterValue', $tip) }
     if ($words.Count -le 1) {
@@ -638,6 +653,9 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
     $values['broker --key'] = @()
     $values['broker --keypass'] = @()
     $values['broker --cafile'] = @()
+    $values['broker --password-file'] = @()
+    $values['broker --acl'] = @()
+    $values['broker --cert-as-user'] = @('cn', 'san')
     $values['broker --max-connections'] = @()
     $values['broker --max-connections-per-address'] = @()
     $values['broker --max-connections-per-user'] = @()
@@ -662,6 +680,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
     $values['broker --max-retained'] = @()
     $values['broker --max-retained-bytes'] = @()
     $values['broker --max-qos'] = @('0', '1', '2')
+    $values['passwd --password-file'] = @()
     if ($words.Count -gt 2 -and $values.ContainsKey($after)) {
         $values[$after] | Where-Object { $_.StartsWith($wordToComplete) } | ForEach-Object { & $result $_ $_ }
         return

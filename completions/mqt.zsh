@@ -10,6 +10,7 @@ _mqt() {
       'sub:print messages as they come'
       'bench:load-test a broker'
       'broker:serve MQTT 3.1, 3.1.1 and 5.0, in memory'
+      'passwd:change the file with the users of a broker'
       'completion:print the script with which a shell completes mqt'
       'help:show the flags of a command'
       '--help:show the commands and exit codes'
@@ -356,7 +357,12 @@ _mqt() {
       '*--cert[FILE with the certificate chain of mqtts and wss (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
       '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
-      '*--cafile[FILE with the CA that clients'\'' certificates must be signed by]:FILE:_files' \
+      '*--cafile[FILE with the CA that clients'\'' certificates must be signed by, if they have one]:FILE:_files' \
+      '*--require-cert[refuse clients without such a certificate]' \
+      '*--password-file[* FILE with users, as mqt passwd or mosquitto_passwd writes it]:FILE:_files' \
+      '*--acl[* FILE with what clients may publish and subscribe to; mosquitto\:FILE reads mosquitto'\''s acl_file]:FILE:_files' \
+      '*--allow-anonymous[let in who names no user, from anywhere and not only this machine]' \
+      '*--cert-as-user[NAME of a client'\''s certificate that is its user\: cn or san]:NAME:(cn san)' \
       '*--max-connections[* NUMBER of connections (default\: 1000000)]:NUMBER: ' \
       '*--max-connections-per-address[* NUMBER from one address, or one IPv6 /64; not of this machine (default\: 10000)]:NUMBER: ' \
       '*--max-connections-per-user[* NUMBER of one user (default\: any)]:NUMBER: ' \
@@ -384,13 +390,25 @@ _mqt() {
       '*--help[show the flags]' \
       '*: :'
     ;;
+  passwd)
+    _arguments -S \
+      '*-c[begin a new file; one that is there is replaced]' \
+      '*--create[begin a new file; one that is there is replaced]' \
+      '*-D[take the user out]' \
+      '*--delete[take the user out]' \
+      '*-b[take the password from the command line, where others may see it]' \
+      '*--batch[take the password from the command line, where others may see it]' \
+      '*--password-file[FILE whose first line is the password]:FILE:_files' \
+      '*--help[show the flags]' \
+      '*: :'
+    ;;
   completion)
     _arguments -S \
       '*--help[show the flags]' \
       '1:shell:(bash zsh fish powershell)'
     ;;
   help)
-    _arguments '1:command:(pub sub bench broker completion help)'
+    _arguments '1:command:(pub sub bench broker passwd completion help)'
     ;;
   esac
 }

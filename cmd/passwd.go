@@ -1,0 +1,164 @@
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"mqt/mqtt/access"
+)
+
+type passwdOptions struct {
+	create, remove, batch bool
+	passwordFile          string
+}
+
+// maxPassword is what CONNECT can carry, section 3.1.3.6.
+const maxPassword = 65_535
+
+func passwdCommand(s *Stdio) *cli.Command {
+	o := &passwdOptions{}
+	const g = group("Flags")
+	return &cli.Command{
+		Name: "passwd", Usage: "change the file with the users of a broker",
+		UsageText: "mqt passwd [-c] [--password-file FILE] FILE USER\nmqt passwd [-c] -b FILE USER PASSWORD\nmqt passwd -D FILE USER",
+		ArgsUsage: "FILE USER [PASSWORD]",
+		Description: `It asks for the password on a terminal, and otherwise reads the first line of stdin. The file holds
+argon2id hashes, never passwords; it replaces the old one in one step, readable by its owner only.
+A running broker reads it again on SIGHUP.
+
+Examples:
+  mqt passwd -c users alice
+  pass show mqtt/bob | mqt passwd users bob
+  mqt broker --password-file users`,
+		Flags: flags([]*option{
+			g.toggle("create c", "begin a new file; one that is there is replaced", &o.create),
+			g.toggle("delete D", "take the user out", &o.remove),
+			g.toggle("batch b", "take the password from the command line, where others may see it", &o.batch),
+			g.text("password-file", "`FILE` whose first line is the password", &o.passwordFile),
+		}),
+		Action: func(c *cli.Context) error { return o.run(s, c.Args().Slice()) },
+	}
+}
+
+func (o *passwdOptions) run(s *Stdio, args []string) error {
+	want := 2
+	if o.batch {
+		want = 3
+	}
+	switch {
+	case len(args) != want:
+		return &usageError{text: "mqt passwd takes FILE USER, and with -b a PASSWORD", hint: "as in mqt passwd -c users alice"}
+	case o.remove && (o.create || o.batch || o.passwordFile != ""):
+		return &usageError{text: "-D takes a user out: neither -c, -b nor --password-file goes with it"}
+	case o.batch && o.passwordFile != "":
+		return &usageError{text: "-b and --password-file both give the password", hint: "one of them is enough"}
+	}
+	file, user := args[0], args[1]
+	if err := access.ValidateUser(user); err != nil {
+		return &usageError{text: err.Error()}
+	}
+	var text []byte
+	if !o.create {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			if errors.Is(err, os.ErrNotExist) {
+				return &usageError{text: file + " does not exist", hint: "-c makes it"}
+			}
+			return err
+		}
+	}
+	if o.remove {
+		var found bool
+		if text, found = access.DeleteUser(text, user); !found {
+			return fmt.Errorf("%s: there is no user %q", file, user)
+		}
+		return writeSecret(file, text)
+	}
+	password, err := o.password(s, args)
+	if err != nil {
+		return err
+	}
+	text = access.SetUser(text, user, access.Hash(password))
+	if _, err := access.ParseUsers(file, text); err != nil { // the broker would refuse it
+		return err
+	}
+	return writeSecret(file, text)
+}
+
+// password comes from one of four places, and is not empty.
+func (o *passwdOptions) password(s *Stdio, args []string) (password []byte, err error) {
+	switch in, isFile := s.In.(*os.File); {
+	case o.batch:
+		password = []byte(args[2])
+	case o.passwordFile != "":
+		var b []byte
+		b, err = readFile("--password-file", o.passwordFile)
+		password = firstLine(b)
+	case isFile && isTerminal(in):
+		password, err = ask(in, s.Err)
+	default:
+		password, err = bufio.NewReader(io.LimitReader(s.In, maxPassword+3)).ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		password = firstLine(password)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(password) == 0:
+		return nil, errors.New("the password is empty")
+	case len(password) > maxPassword:
+		return nil, fmt.Errorf("the password is longer than %d bytes", maxPassword)
+	}
+	return password, nil
+}
+
+func firstLine(b []byte) []byte {
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r"))
+}
+
+// ask has a person type it twice, unseen.
+func ask(in *os.File, out io.Writer) ([]byte, error) {
+	var typed [2][]byte
+	for i, prompt := range []string{"Password: ", "Again: "} {
+		fmt.Fprint(out, prompt)
+		b, err := term.ReadPassword(int(in.Fd()))
+		fmt.Fprintln(out)
+		if err != nil {
+			return nil, err
+		}
+		typed[i] = b
+	}
+	if !bytes.Equal(typed[0], typed[1]) {
+		return nil, errors.New("the passwords differ")
+	}
+	return typed[0], nil
+}
+
+// writeSecret puts the file there whole, for its owner only.
+func writeSecret(path string, text []byte) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the link stays
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+strings.TrimPrefix(filepath.Base(path), ".")+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -50,10 +50,13 @@ func Hash(password []byte) string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads, b64(salt), b64(key))
 }
 
-var errHash = errors.New("the hash is none of argon2id, bcrypt, $7$ and $6$; mqt passwd writes one")
+var errHash = errors.New("the hash is none of argon2id, bcrypt, SCRAM, $7$ and $6$; mqt passwd writes one")
 
 // parseHash reads the second half of a line.
 func parseHash(s string) (hashed, error) {
+	if strings.HasPrefix(s, "SCRAM-") {
+		return parseVerifiers(s)
+	}
 	parts := strings.Split(s, "$")
 	if len(parts) < 3 || parts[0] != "" {
 		return nil, errHash

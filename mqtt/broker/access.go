@@ -47,7 +47,8 @@ var errChecking = errors.New("broker: the credentials are being checked")
 // authenticate finds out who sent the CONNECT: the user name that was proved,
 // "" for an anonymous client that may come in. errChecking: that takes a while;
 // the connection is paused, and the same CONNECT will be presented again.
-func (c *conn) authenticate(p *mqtt.Connect) (user string, err error) {
+// errExchange: the client is asked for more, by AUTH.
+func (c *conn) authenticate(t *turn, p *mqtt.Connect) (user string, err error) {
 	if k := c.checking; k != nil {
 		if !k.done.Load() {
 			return "", errChecking
@@ -55,11 +56,17 @@ func (c *conn) authenticate(p *mqtt.Connect) (user string, err error) {
 		c.checking = nil
 		return k.user, k.err
 	}
+	if p.Properties.Has(mqtt.AuthenticationMethod) {
+		return "", c.beginAuth(t, p)
+	}
 	user, proved, err := c.certified()
 	if err != nil || proved {
 		return user, err
 	}
 	users := c.b.users.Load()
+	if k := c.b.tokens.Load(); k != nil && p.HasPassword && (users == nil || access.LooksLikeToken(p.Password)) {
+		return "", c.checkToken(k, p)
+	}
 	if users == nil || !p.HasUsername {
 		return "", c.b.admitAnonymous(c.tc.LocalAddr(), c.tc.RemoteAddr())
 	}

@@ -31,7 +31,8 @@ type Broker struct {
 	done   chan struct{}
 
 	users  atomic.Pointer[access.Users] // nil: nobody has a password
-	acl    atomic.Pointer[access.ACL]   // nil: all is allowed
+	tokens atomic.Pointer[access.Tokens]
+	acl    atomic.Pointer[access.ACL] // nil: all is allowed
 	checks checks
 
 	subs     topic.FilterTree[*session, *subscription]
@@ -61,6 +62,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.setLimits(b.opt)
 	b.users.Store(o.Users)
+	b.tokens.Store(o.Tokens)
 	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.timer.owner = &b.retained

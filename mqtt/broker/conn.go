@@ -41,6 +41,7 @@ type conn struct {
 	ended      bool         // nothing more is handled [MQTT-3.1.4-6]
 	feeding    sync.Mutex   // held while packets are handled; nothing is locked around it
 	displaced  atomic.Bool  // another connection has the session
+	auth       *authState   // nil: CONNECT had no Authentication Method
 	checking   *check       // somebody works out whether CONNECT may come in
 	judged     judgement    // the last topic published to, by the ACL
 	full       bool         // QoS 2 takes up all of our Receive Maximum
@@ -55,8 +56,9 @@ type conn struct {
 
 	accepted  time.Duration // when the connection was made
 	keepAlive time.Duration // 1.5 times, 0: none
+	expires   time.Duration // when the client's token does, 0: never; set before known
 	lastSeen  atomic.Int64  // when a packet was last received
-	timer     timer         // connect timeout, then Keep Alive
+	timer     timer         // connect timeout, then Keep Alive and expiry
 }
 
 // Feed handles the packets in p, section 4.
@@ -103,7 +105,7 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 }
 
 func (c *conn) maxIncoming() uint32 {
-	if c.version == 0 {
+	if c.s == nil {
 		return min(maxConnectSize, c.b.opt.MaximumPacketSize)
 	}
 	return c.b.opt.MaximumPacketSize
@@ -117,6 +119,9 @@ func (c *conn) handle(t *turn, pkt mqtt.Packet, malformed error) error {
 			return c.connect(t, p, malformed)
 		}
 		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.1.0-1", Text: pkt.Type().String() + " before CONNECT"}
+	}
+	if c.s == nil {
+		return c.exchanging(t, pkt)
 	}
 	switch p := pkt.(type) {
 	case *mqtt.Publish:
@@ -138,7 +143,7 @@ func (c *conn) handle(t *turn, pkt mqtt.Packet, malformed error) error {
 	case *mqtt.Disconnect:
 		return c.disconnect(p)
 	case *mqtt.Auth:
-		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-4.12.0-6", Text: "AUTH without an authentication method in CONNECT"}
+		return c.authPacket(t, p)
 	}
 	return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.1.0-2", Text: "a second " + pkt.Type().String()}
 }
@@ -215,6 +220,7 @@ func (c *conn) fail(t *turn, err error) error {
 		c.tc.CloseWith(t.acks, err)
 		t.acks = t.acks[:0]
 	}
+	c.refuseExchange(t, err)
 	c.b.opt.Log.Debug("connection closed", "client", c.clientID(), "addr", c.tc.RemoteAddr(), "err", err)
 	return err
 }
@@ -282,20 +288,23 @@ func (c *conn) Closed(err error) {
 // one and a half times the Keep Alive [MQTT-3.1.2-22].
 func (c *conn) due(now time.Duration) time.Duration {
 	limit, why, since := c.b.opt.ConnectTimeout, errConnectTimeout, c.accepted
-	if c.known.Load() {
-		limit, why, since = c.keepAlive, errKeepAlive, time.Duration(c.lastSeen.Load())
-		if limit == 0 {
-			return 0
-		}
-	}
-	if at := since + limit; now < at {
-		return at
+	known := c.known.Load()
+	expires := time.Duration(0)
+	if known {
+		limit, why, since, expires = c.keepAlive, errKeepAlive, time.Duration(c.lastSeen.Load()), c.expires
 	}
 	t := c.b.beginTurn(nil)
 	defer t.end()
-	if errors.Is(why, errKeepAlive) {
+	switch at := since + limit; {
+	case expires != 0 && now >= expires:
+		c.kick(t, mqtt.MaximumConnectTime, errExpired)
+	case limit == 0:
+		return expires
+	case now < at:
+		return earliest(at, expires)
+	case known:
 		c.kick(t, mqtt.KeepAliveTimeout, why)
-	} else {
+	default:
 		c.tc.Abort(why)
 	}
 	return 0

@@ -37,18 +37,25 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	}
 	var user string
 	if err == nil {
-		user, err = c.authenticate(p)
+		user, err = c.authenticate(t, p)
 	}
-	if errors.Is(err, errChecking) {
+	switch {
+	case errors.Is(err, errChecking):
 		c.version = 0 // CONNECT is still to come
 		return err
-	}
-	if err != nil {
+	case errors.Is(err, errExchange):
+		return nil // letIn is still to come
+	case err != nil:
 		c.b.count.refused.Add(1)
 		c.refuse(t, p, err)
 		return err
 	}
-	connack := &mqtt.Connack{}
+	return c.letIn(t, p, user, nil)
+}
+
+// letIn accepts a CONNECT that user has sent. ps are properties for CONNACK.
+func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) (err error) {
+	connack := &mqtt.Connack{Properties: ps}
 	if p.ClientID == "" { // [MQTT-3.1.3-6], [MQTT-3.1.3-7]
 		p.ClientID = newClientID()
 		connack.Properties = append(connack.Properties, mqtt.Str(mqtt.AssignedClientIdentifier, p.ClientID))
@@ -100,9 +107,6 @@ func (c *conn) setUp(p *mqtt.Connect) {
 // Client Identifier is welcome [MQTT-3.1.3-5]; an empty one is refused before 5.0
 // [MQTT-3.1.3-8].
 func (b *Broker) admit(p *mqtt.Connect) error {
-	if method, ok := p.Properties.Text(mqtt.AuthenticationMethod); ok {
-		return refuse(mqtt.BadAuthenticationMethod, "MQTT-4.12.0-1", "authentication method "+method+" is not supported")
-	}
 	if p.ClientID == "" && p.Version < mqtt.V50 && (p.Version == mqtt.V31 || !p.CleanStart) {
 		return refuse(mqtt.ClientIdentifierNotValid, "MQTT-3.1.1: 3.1.3-8", "an empty client identifier needs a clean session")
 	}
@@ -340,11 +344,11 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	s.mu.Unlock()
 
 	c.known.Store(true)
+	silent := time.Duration(0)
 	if c.keepAlive > 0 {
-		b.timers.set(&c.timer, t.now+c.keepAlive)
-	} else {
-		b.timers.set(&c.timer, 0)
+		silent = t.now + c.keepAlive
 	}
+	b.timers.set(&c.timer, earliest(silent, c.expires))
 	if w != nil {
 		b.publishWill(t, s, w)
 	}

@@ -116,7 +116,7 @@ func TestServersPacketsFromAClient(t *testing.T) {
 	})
 }
 
-// [MQTT-4.12.0-6]: without a method in CONNECT there is no AUTH.
+// [MQTT-4.12.0-6], [MQTT-4.12.0-7]: without a method in CONNECT there is no AUTH.
 func TestAuthWithoutAMethod(t *testing.T) {
 	eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
 		p := w.client(v, "x")

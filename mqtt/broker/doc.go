@@ -16,7 +16,7 @@
 //	            then transport flushes each dirtied connection once
 //
 // One inbound packet has one file: connect.go, publish.go, ack.go,
-// subscribe.go, unsubscribe.go, disconnect.go.
+// subscribe.go, unsubscribe.go, disconnect.go, auth.go.
 //
 // # Who owns what
 //
@@ -36,7 +36,9 @@
 //
 // access.go asks mqtt/access. A password is hashed on another goroutine: the
 // connection is paused with its CONNECT unconsumed, and fed it again when the
-// verdict is there. The ACL judges a PUBLISH when it comes, a will at CONNECT
+// verdict is there; so is a token checked. An Authentication Method (auth.go)
+// costs no such work: its CONNECT waits in conn.auth while AUTH packets go to
+// and fro, and the connect timeout runs on. The ACL judges a PUBLISH when it comes, a will at CONNECT
 // and when it is due, a SUBSCRIBE by what it could deliver, and a message
 // wherever it is bound to a session: when routes are made (cached with them),
 // when a group chooses, when retained messages are sent, and again when a

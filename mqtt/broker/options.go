@@ -27,6 +27,10 @@ type Options struct {
 	// Users may connect by name and password. nil: nobody has a password, and a
 	// name that is given counts for nothing. SetUsers changes it.
 	Users *access.Users
+	// Tokens are JSON Web Tokens that are good in the place of a password; the
+	// connection ends when its token expires. nil: there are none. SetTokens
+	// changes it.
+	Tokens *access.Tokens
 	// Anonymous is who may connect without having proved who it is. Default
 	// AnonymousLocal.
 	Anonymous Anonymous

@@ -46,8 +46,9 @@ func TestSilentUntilConnack(t *testing.T) {
 		o := keep(client.Options{KeepAlive: 1, ConnectTimeout: time.Minute})
 		o.Authentication = scramOptions(t, client.ScramSHA256, "pencil").Authentication
 		done := dialling(f, o)
-		admit := func(present bool) *peer {
+		admit := func(present bool, meanwhile func()) *peer {
 			p := f.accept()
+			meanwhile()
 			p.silent(5 * time.Second) // nor a PINGREQ
 			conv := scramServer(t, scram.SHA256)
 			challenge, err := conv.Step(dataOf(t, client.ScramSHA256, p.connect.Properties))
@@ -67,23 +68,28 @@ func TestSilentUntilConnack(t *testing.T) {
 			p.send(&mqtt.Connack{SessionPresent: present, Properties: authProperties(client.ScramSHA256, final)})
 			return p
 		}
-		p := admit(false)
+		p := admit(false, func() {})
 		c := (<-done).c
 		defer end(c)
 		subscribed := make(chan error, 1)
 		ended := publish(t, c, 1, "x")
 		id := p.expect("x", false)
 		p.nc.Close()
-		synctest.Wait()
-		go func() {
-			_, err := c.Subscribe(context.Background(), []mqtt.Subscription{{Filter: "a"}}, nil)
-			subscribed <- err
-		}()
-		p = admit(true)
+		p = admit(true, func() {
+			go func() {
+				_, err := c.Subscribe(context.Background(), []mqtt.Subscription{{Filter: "a"}}, nil)
+				subscribed <- err
+			}()
+			publish(t, c, 1, "y")
+			if err := c.PublishAsync(&mqtt.Message{Topic: "t"}, nil); !errors.Is(err, client.ErrNotConnected) {
+				t.Errorf("QoS 0 before CONNACK: %v", err)
+			}
+		})
 		p.send(&mqtt.Suback{PacketID: next[*mqtt.Subscribe](p).PacketID, ReasonCodes: []mqtt.ReasonCode{0}})
 		if again := p.expect("x", true); again != id {
 			t.Errorf("sent again as %d, was %d", again, id)
 		}
+		p.expect("y", false)
 		p.send(&mqtt.Puback{Ack: ack(id, 0)})
 		if err := errors.Join(<-ended, <-subscribed); err != nil {
 			t.Error(err)

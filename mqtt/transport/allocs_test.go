@@ -40,7 +40,7 @@ func TestNoAllocations(t *testing.T) {
 	body := make([]byte, 10_000)
 	if n := testing.AllocsPerRun(1000, func() {
 		c.Append(&b, frame)
-		c.AppendID(&b, frame, 2, 7)
+		c.Append(&b, frame)
 		c.AppendShared(&b, frame, body)
 		b.Flush()
 	}); n != 0 {

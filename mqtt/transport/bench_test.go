@@ -156,7 +156,7 @@ func BenchmarkAppend(b *testing.B) {
 			b.ResetTimer()
 			start := cpu()
 			for i := range b.N {
-				c.AppendID(&batch, frame, 2, uint16(i))
+				c.Append(&batch, frame)
 				if i%bm.batch == 0 {
 					batch.Flush()
 				}
@@ -179,7 +179,7 @@ func BenchmarkAppendOnly(b *testing.B) {
 	var batch Batch
 	b.ReportAllocs()
 	for i := range b.N {
-		c.AppendID(&batch, frame, 2, uint16(i))
+		c.Append(&batch, frame)
 		if i%64 == 0 {
 			batch.Flush()
 		}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -130,21 +129,6 @@ func (c *Conn) Room() bool {
 		c.full = true
 		return false
 	}
-	return true
-}
-
-// AppendID is Append with the two bytes at offset at replaced by id: a shared frame with a Packet Identifier of its own.
-func (c *Conn) AppendID(b *Batch, frame []byte, at int, id uint16) bool {
-	c.mu.Lock()
-	o := c.room()
-	if o == nil {
-		c.mu.Unlock()
-		return false
-	}
-	start := len(o.b)
-	o.append(frame)
-	binary.BigEndian.PutUint16(o.b[start+at:], id)
-	c.appended(b, o)
 	return true
 }
 

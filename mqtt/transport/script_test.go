@@ -68,7 +68,7 @@ func TestShortWritesKeepOrder(t *testing.T) {
 				c.AppendShared(&b, []byte(head), []byte("small"))
 				want += head + string(body) + head + "small"
 			}
-			c.AppendID(&b, []byte("aXXb"), 1, 0x4142)
+			c.Append(&b, []byte("aABb"))
 			b.Flush()
 			for s.sent() != want+"aABb" {
 				before := len(s.sent())

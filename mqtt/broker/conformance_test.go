@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/access"
 )
 
 // Statements that no other test has for its subject.
@@ -141,5 +142,32 @@ func TestRetainedOutlivesItsPublisher(t *testing.T) {
 		sub := w.client(v, "sub")
 		sub.subscribe(mqtt.QoS1, "r")
 		sub.message("r", "kept")
+	})
+}
+
+// AUTH, and the CONNACK behind it, have the method and its data and no texts
+// that might not fit [MQTT-3.15.2-2], [MQTT-3.15.2-3].
+func TestAuthCarriesNoTexts(t *testing.T) {
+	inWorld(t, Options{Users: scramUsers(t)}, func(w *world) {
+		p := w.dial(mqtt.V50)
+		l := newLogin(t, access.ScramSHA256, "user", "pencil")
+		c := &mqtt.Connect{Version: mqtt.V50, ClientID: "x", CleanStart: true}
+		l.begin(c)
+		p.send(c)
+		asked := func() *mqtt.Auth {
+			t.Helper()
+			a := next[*mqtt.Auth](p)
+			noTexts(t, a, a.Properties)
+			equal(t, "properties of AUTH", len(a.Properties), 2)
+			return a
+		}
+		p.send(l.packet(mqtt.ContinueAuthentication, l.step(l.data(asked().Properties))))
+		ack := next[*mqtt.Connack](p)
+		equal(t, "CONNACK", ack.ReasonCode, mqtt.Success)
+		noTexts(t, ack, ack.Properties)
+		l = newLogin(t, access.ScramSHA256, "user", "pencil")
+		p.send(l.packet(mqtt.ReAuthenticate, l.step(nil)))
+		p.send(l.packet(mqtt.ContinueAuthentication, l.step(l.data(asked().Properties))))
+		equal(t, "AUTH", asked().ReasonCode, mqtt.Success)
 	})
 }

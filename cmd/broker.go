@@ -54,7 +54,7 @@ func brokerCommand(s *Stdio) *cli.Command {
 		UsageText: "mqt broker [-p PORT] [--listen URL]... [-c FILE] [--metrics ADDR] [--ready-file FILE] [--exec COMMAND] [-v]",
 		Description: `It listens on localhost:1883 when neither -p nor --listen is given, and runs until Ctrl-C.
 Who has no password may connect from this machine only, unless --allow-anonymous.
-SIGHUP reads the files of -c, users, access control and certificates again, and puts in force what may change.
+SIGHUP reads the files of -c, users, access control, keys and certificates again, and puts in force what may change.
 Sockets and notification of systemd are taken when they are there.
 
 Examples:

@@ -13,6 +13,7 @@ type brokerAccess struct {
 	passwords, acl string
 	allowAnonymous bool
 	certAsUser     broker.CertificateUser
+	tokens         tokenOptions
 }
 
 func (a *brokerAccess) flags() []*option {
@@ -33,10 +34,13 @@ func (a *brokerAccess) flags() []*option {
 }
 
 // load reads the files.
-func (a *brokerAccess) load(o *broker.Options) error {
+func (a *brokerAccess) load(o *broker.Options) (err error) {
 	o.CertificateUser = a.certAsUser
 	if a.allowAnonymous {
 		o.Anonymous = broker.AnonymousAll
+	}
+	if o.Tokens, err = a.tokens.load(); err != nil {
+		return err
 	}
 	if a.passwords != "" {
 		text, err := readFile("--password-file", a.passwords)
@@ -68,7 +72,7 @@ func (a *brokerAccess) warning() string {
 	switch {
 	case a.allowAnonymous && a.acl == "":
 		return "there is no access control: whoever reaches this address may publish and subscribe"
-	case !a.allowAnonymous && a.passwords == "" && a.certAsUser == broker.CertificateNone:
+	case !a.allowAnonymous && a.passwords == "" && a.tokens == (tokenOptions{}) && a.certAsUser == broker.CertificateNone:
 		return "clients of other machines are refused: give users with --password-file, or say --allow-anonymous"
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,7 +44,7 @@ func brokerFlags(o *brokerOptions) []*option {
 		tls.text("keypass", "`PASSPHRASE` of the key", &o.tls.keypass),
 		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by, if they have one", &o.tls.cafile),
 		tls.toggle("require-cert", "refuse clients without such a certificate", &o.tls.require),
-	}, append(o.access.flags(), limitFlags(&o.limits)...)...)
+	}, slices.Concat(o.access.flags(), o.access.tokens.flags(), limitFlags(&o.limits))...)
 }
 
 // limitFlags are the limits of broker.Options; the README has them in a table.

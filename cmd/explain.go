@@ -60,7 +60,7 @@ func describe(err error) (text, hint string) {
 // plain is err without the names of packages in front.
 func plain(err error) string {
 	s := err.Error()
-	for _, pkg := range []string{"client: ", "transport: ", "broker: ", "format: ", "topic: ", "mqtt: ", "bench: "} {
+	for _, pkg := range []string{"client: ", "transport: ", "broker: ", "access: ", "format: ", "topic: ", "mqtt: ", "bench: "} {
 		s = strings.ReplaceAll(s, pkg, "")
 	}
 	return s

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 type passwdOptions struct {
 	create, remove, batch bool
 	passwordFile          string
+	scram                 bool
+	iterations            int // 0: not given
 }
 
 // maxPassword is what CONNECT can carry, section 3.1.3.6.
@@ -29,20 +32,24 @@ func passwdCommand(s *Stdio) *cli.Command {
 	const g = group("Flags")
 	return &cli.Command{
 		Name: "passwd", Usage: "change the file with the users of a broker",
-		UsageText: "mqt passwd [-c] [--password-file FILE] FILE USER\nmqt passwd [-c] -b FILE USER PASSWORD\nmqt passwd -D FILE USER",
+		UsageText: "mqt passwd [-c] [--scram] [--password-file FILE] FILE USER\nmqt passwd [-c] [--scram] -b FILE USER PASSWORD\nmqt passwd -D FILE USER",
 		ArgsUsage: "FILE USER [PASSWORD]",
 		Description: `It asks for the password on a terminal, and otherwise reads the first line of stdin. The file holds
 argon2id hashes, never passwords; it replaces the old one in one step, readable by its owner only.
-A running broker reads it again on SIGHUP.
+With --scram it holds what SCRAM-SHA-256 and SCRAM-SHA-512 need, by which a client proves its password
+and need not tell it; a client that tells it is let in as well. A running broker reads it again on SIGHUP.
 
 Examples:
   mqt passwd -c users alice
   pass show mqtt/bob | mqt passwd users bob
+  mqt passwd --scram users carol               # mqt pub --auth-method SCRAM-SHA-256 -u carol
   mqt broker --password-file users`,
 		Flags: flags([]*option{
 			g.toggle("create c", "begin a new file; one that is there is replaced", &o.create),
 			g.toggle("delete D", "take the user out", &o.remove),
 			g.toggle("batch b", "take the password from the command line, where others may see it", &o.batch),
+			g.toggle("scram", "write keys for SCRAM in the place of an argon2id hash", &o.scram),
+			number(g, "iterations", "`NUMBER` of rounds that --scram costs a client (default: 100000)", &o.iterations, 4096, access.MaxIterations),
 			g.text("password-file", "`FILE` whose first line is the password", &o.passwordFile),
 		}),
 		Action: func(c *cli.Context) error { return o.run(s, c.Args().Slice()) },
@@ -57,8 +64,10 @@ func (o *passwdOptions) run(s *Stdio, args []string) error {
 	switch {
 	case len(args) != want:
 		return &usageError{text: "mqt passwd takes FILE USER, and with -b a PASSWORD", hint: "as in mqt passwd -c users alice"}
-	case o.remove && (o.create || o.batch || o.passwordFile != ""):
-		return &usageError{text: "-D takes a user out: neither -c, -b nor --password-file goes with it"}
+	case o.remove && (o.create || o.batch || o.passwordFile != "" || o.scram):
+		return &usageError{text: "-D takes a user out: neither -c, -b, --scram nor --password-file goes with it"}
+	case o.iterations != 0 && !o.scram:
+		return &usageError{text: "--iterations is for --scram"}
 	case o.batch && o.passwordFile != "":
 		return &usageError{text: "-b and --password-file both give the password", hint: "one of them is enough"}
 	}
@@ -87,7 +96,13 @@ func (o *passwdOptions) run(s *Stdio, args []string) error {
 	if err != nil {
 		return err
 	}
-	text = access.SetUser(text, user, access.Hash(password))
+	hash := access.Hash(password)
+	if o.scram {
+		if hash, err = access.HashScram(string(password), cmp.Or(o.iterations, access.DefaultIterations)); err != nil {
+			return err
+		}
+	}
+	text = access.SetUser(text, user, hash)
 	if _, err := access.ParseUsers(file, text); err != nil { // the broker would refuse it
 		return err
 	}

@@ -64,6 +64,7 @@ func (s *serving) reload() {
 	}
 	s.b.SetUsers(next.limits.Users)
 	s.b.SetACL(next.limits.ACL)
+	s.b.SetTokens(next.limits.Tokens)
 	if loaded != nil {
 		s.certs.now.Store(loaded)
 	}

@@ -363,6 +363,11 @@ _mqt() {
       '*--acl[* FILE with what clients may publish and subscribe to; mosquitto\:FILE reads mosquitto'\''s acl_file]:FILE:_files' \
       '*--allow-anonymous[let in who names no user, from anywhere and not only this machine]' \
       '*--cert-as-user[NAME of a client'\''s certificate that is its user\: cn or san]:NAME:(cn san)' \
+      '*--jwt-key[* FILE with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512]:FILE:_files' \
+      '*--jwks[* FILE with a JSON Web Key Set]:FILE:_files' \
+      '*--jwt-audience[* NAME that must be a token'\''s audience; without it a token may have none]:NAME: ' \
+      '*--jwt-issuer[* NAME that must be a token'\''s issuer (default\: any)]:NAME: ' \
+      '*--jwt-user-claim[* CLAIM with the user name (default\: sub)]:CLAIM: ' \
       '*--max-connections[* NUMBER of connections (default\: 1000000)]:NUMBER: ' \
       '*--max-connections-per-address[* NUMBER from one address, or one IPv6 /64; not of this machine (default\: 10000)]:NUMBER: ' \
       '*--max-connections-per-user[* NUMBER of one user (default\: any)]:NUMBER: ' \
@@ -398,6 +403,8 @@ _mqt() {
       '*--delete[take the user out]' \
       '*-b[take the password from the command line, where others may see it]' \
       '*--batch[take the password from the command line, where others may see it]' \
+      '*--scram[write keys for SCRAM in the place of an argon2id hash]' \
+      '*--iterations[NUMBER of rounds that --scram costs a client (default\: 100000)]:NUMBER: ' \
       '*--password-file[FILE whose first line is the password]:FILE:_files' \
       '*--help[show the flags]' \
       '*: :'

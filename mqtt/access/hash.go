@@ -36,7 +36,7 @@ const (
 const (
 	maxArgonTime   = 64
 	maxArgonMemory = 1 << 20 // KiB
-	maxIterations  = 10_000_000
+	MaxIterations  = 10_000_000
 	maxBcryptCost  = 20
 )
 
@@ -150,7 +150,7 @@ func parsePBKDF2(parts []string) (hashed, error) {
 	n, err := strconv.Atoi(parts[0])
 	salt, err1 := base64.StdEncoding.DecodeString(parts[1])
 	key, err2 := base64.StdEncoding.DecodeString(parts[2])
-	if err != nil || err1 != nil || err2 != nil || n < 1 || n > maxIterations || len(key) != sha512.Size {
+	if err != nil || err1 != nil || err2 != nil || n < 1 || n > MaxIterations || len(key) != sha512.Size {
 		return nil, broken
 	}
 	return pbkdf2Hash{n, salt, key}, nil

@@ -63,8 +63,8 @@ func deriveVerifier(method, password string, salt []byte, iterations int) (Verif
 	if hash == nil {
 		return Verifier{}, fmt.Errorf("access: no method %q", method)
 	}
-	if iterations < minIterations || iterations > maxIterations {
-		return Verifier{}, fmt.Errorf("access: %d iterations, it has %d to %d", iterations, minIterations, maxIterations)
+	if iterations < minIterations || iterations > MaxIterations {
+		return Verifier{}, fmt.Errorf("access: %d iterations, it has %d to %d", iterations, minIterations, MaxIterations)
 	}
 	c, err := hash.NewClient("", password, "")
 	if err != nil {
@@ -98,8 +98,8 @@ func ParseVerifier(s string) (Verifier, error) {
 	}
 	work, salt, _ := strings.Cut(parts[1], ":")
 	n, err := strconv.ParseUint(work, 10, 32)
-	if err != nil || n < minIterations || n > maxIterations || work[0] == '0' {
-		return fault(fmt.Sprintf("the iterations are from %d to %d", minIterations, maxIterations))
+	if err != nil || n < minIterations || n > MaxIterations || work[0] == '0' {
+		return fault(fmt.Sprintf("the iterations are from %d to %d", minIterations, MaxIterations))
 	}
 	v.Iterations = int(n)
 	stored, server, _ := strings.Cut(parts[2], ":")

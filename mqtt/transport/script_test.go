@@ -322,6 +322,32 @@ func TestPauseAndResume(t *testing.T) {
 	})
 }
 
+// Who resumes before the reader has noticed the pause is presented the rest all the same, once for each progress.
+func TestResumeWithinFeed(t *testing.T) {
+	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+		var seen []string
+		r.feed = func(_ *Batch, p []byte) (int, error) {
+			seen = append(seen, string(p))
+			c.Pause()
+			c.Resume()
+			if len(seen) == 3 {
+				return 0, nil
+			}
+			return 1, nil
+		}
+		s.arrive(event{data: []byte("abcd")})
+		c.Start(r)
+		synctest.Wait()
+		if fmt.Sprint(seen) != "[abcd bcd cd]" {
+			t.Fatalf("seen %q", seen)
+		}
+		c.Close(nil)
+		_ = r.end(t)
+		time.Sleep(2 * DefaultLinger)
+		synctest.Wait()
+	})
+}
+
 // packets is a Handler of packets with a four byte length, whole or nothing.
 func packets(r *recorder, sizes *[]int) func(*Batch, []byte) (int, error) {
 	return func(_ *Batch, p []byte) (int, error) {

@@ -340,7 +340,7 @@ func (o *connectOptions) authenticate(c *client.Options) error {
 		name = e.Username
 	}
 	if password == nil && e.HasPassword {
-		password = []byte(e.Password)
+		password = e.Password
 	}
 	if name == "" || password == nil {
 		return &usageError{text: o.flag["auth-method"].typed + " needs a user name and a password", hint: "add -u NAME and --password-file FILE"}

@@ -67,10 +67,11 @@ func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
 
 // close gives up the sockets that were passed.
 func (p *plan) close() error {
+	var err error
 	for _, s := range p.sockets {
-		_ = s.Close()
+		err = errors.Join(err, s.Close())
 	}
-	return nil
+	return err
 }
 
 // open opens all listeners or none.

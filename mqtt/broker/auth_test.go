@@ -253,7 +253,7 @@ func TestConnectTimeoutCoversTheExchange(t *testing.T) {
 		l.begin(c)
 		p.send(c)
 		next[*mqtt.Auth](p)
-		time.Sleep(start.Add(9900 * time.Millisecond).Sub(time.Now()))
+		time.Sleep(time.Until(start.Add(9900 * time.Millisecond)))
 		p.quiet()
 		time.Sleep(200 * time.Millisecond)
 		p.refused(mqtt.Success)

@@ -175,15 +175,13 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.mu.Unlock()
 	defer close(b.done)
 
-	t := b.beginTurn(nil)
 	for _, c := range conns {
 		if c.known.Load() {
-			c.kick(t, mqtt.ServerShuttingDown, errShutdown)
+			c.kick(mqtt.ServerShuttingDown, errShutdown)
 		} else {
 			c.tc.Abort(errShutdown)
 		}
 	}
-	t.end()
 	if len(conns) == 0 {
 		return nil
 	}

@@ -242,7 +242,7 @@ func (c *conn) goodbye(t *turn, code mqtt.ReasonCode, why string) {
 }
 
 // kick closes the connection from outside its goroutine, with a DISCONNECT.
-func (c *conn) kick(t *turn, code mqtt.ReasonCode, why error) {
+func (c *conn) kick(code mqtt.ReasonCode, why error) {
 	var p []byte
 	if c.version >= mqtt.V50 {
 		p, _ = (&mqtt.Disconnect{ReasonCode: code}).Append(nil, c.version)
@@ -293,17 +293,15 @@ func (c *conn) due(now time.Duration) time.Duration {
 	if known {
 		limit, why, since, expires = c.keepAlive, errKeepAlive, time.Duration(c.lastSeen.Load()), c.expires
 	}
-	t := c.b.beginTurn(nil)
-	defer t.end()
 	switch at := since + limit; {
 	case expires != 0 && now >= expires:
-		c.kick(t, mqtt.MaximumConnectTime, errExpired)
+		c.kick(mqtt.MaximumConnectTime, errExpired)
 	case limit == 0:
 		return expires
 	case now < at:
 		return earliest(at, expires)
 	case known:
-		c.kick(t, mqtt.KeepAliveTimeout, why)
+		c.kick(mqtt.KeepAliveTimeout, why)
 	default:
 		c.tc.Abort(why)
 	}

@@ -236,10 +236,10 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack 
 			return err
 		}
 		if old != nil {
-			old.vacate(t)
+			old.vacate()
 			old.end(t)
 		}
-		s.vacate(t)
+		s.vacate()
 		if s.welcome(t, c, p, connack) {
 			return nil
 		}
@@ -286,13 +286,13 @@ func (s *session) over(now time.Duration) bool {
 
 // displace closes the connection that another one takes over from, and returns
 // it. s.mu is held.
-func (s *session) displace(t *turn) *conn {
+func (s *session) displace() *conn {
 	old := s.conn
 	if old != nil {
 		s.conn = nil
 		s.online.Store(nil)
 		old.displaced.Store(true)
-		old.kick(t, mqtt.SessionTakenOver, errTakenOver)
+		old.kick(mqtt.SessionTakenOver, errTakenOver)
 	}
 	return old
 }
@@ -300,9 +300,9 @@ func (s *session) displace(t *turn) *conn {
 // vacate displaces a connection and waits until the packet that it is handling
 // is done: what the client sends again on its new connection may not overtake
 // that [MQTT-4.6.0-6].
-func (s *session) vacate(t *turn) {
+func (s *session) vacate() {
 	s.mu.Lock()
-	old := s.displace(t)
+	old := s.displace()
 	s.mu.Unlock()
 	if old != nil {
 		old.feeding.Lock()

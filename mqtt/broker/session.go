@@ -324,7 +324,7 @@ func (s *session) finish(t *turn) {
 		s.mu.Unlock()
 		return
 	}
-	s.displace(t)
+	s.displace()
 	s.ended = true
 	subs, w := s.subs.all(), s.will
 	left := s.unfinished(t)

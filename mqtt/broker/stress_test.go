@@ -619,7 +619,7 @@ func TestStressAppendWhileClosing(t *testing.T) {
 		})
 		p.await(func(pkt mqtt.Packet) bool { return pkt.Type() == mqtt.TypePublish })
 		turn := b.beginTurn(nil)
-		c.kick(turn, mqtt.SessionTakenOver, errTakenOver)
+		c.kick(mqtt.SessionTakenOver, errTakenOver)
 		turn.end()
 		var end mqtt.Packet
 		p.await(func(pkt mqtt.Packet) bool {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,11 +53,11 @@ Examples:
 			number(g, "iterations", "`NUMBER` of rounds that --scram costs a client (default: 100000)", &o.iterations, 4096, access.MaxIterations),
 			g.text("password-file", "`FILE` whose first line is the password", &o.passwordFile),
 		}),
-		Action: func(c *cli.Context) error { return o.run(s, c.Args().Slice()) },
+		Action: func(c *cli.Context) error { return o.run(c.Context, s, c.Args().Slice()) },
 	}
 }
 
-func (o *passwdOptions) run(s *Stdio, args []string) error {
+func (o *passwdOptions) run(ctx context.Context, s *Stdio, args []string) error {
 	want := 2
 	if o.batch {
 		want = 3
@@ -92,7 +93,7 @@ func (o *passwdOptions) run(s *Stdio, args []string) error {
 		}
 		return writeSecret(file, text)
 	}
-	password, err := o.password(s, args)
+	password, err := o.password(ctx, s, args)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (o *passwdOptions) run(s *Stdio, args []string) error {
 }
 
 // password comes from one of four places, and is not empty.
-func (o *passwdOptions) password(s *Stdio, args []string) (password []byte, err error) {
+func (o *passwdOptions) password(ctx context.Context, s *Stdio, args []string) (password []byte, err error) {
 	switch in, isFile := s.In.(*os.File); {
 	case o.batch:
 		password = []byte(args[2])
@@ -119,7 +120,7 @@ func (o *passwdOptions) password(s *Stdio, args []string) (password []byte, err 
 		b, err = readFile("--password-file", o.passwordFile)
 		password = firstLine(b)
 	case isFile && isTerminal(in):
-		password, err = ask(in, s.Err)
+		password, err = ask(ctx, in, s.Err)
 	default:
 		password, err = bufio.NewReader(io.LimitReader(s.In, maxPassword+3)).ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -143,17 +144,31 @@ func firstLine(b []byte) []byte {
 	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
-// ask has a person type it twice, unseen.
-func ask(in *os.File, out io.Writer) ([]byte, error) {
+// ask has a person type it twice, unseen. Ctrl-C leaves the terminal as it was.
+func ask(ctx context.Context, in *os.File, out io.Writer) ([]byte, error) {
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
 	var typed [2][]byte
 	for i, prompt := range []string{"Password: ", "Again: "} {
 		fmt.Fprint(out, prompt)
-		b, err := term.ReadPassword(int(in.Fd()))
+		read := make(chan error, 1)
+		go func() {
+			var err error
+			typed[i], err = term.ReadPassword(fd)
+			read <- err
+		}()
+		select {
+		case err = <-read:
+		case <-ctx.Done(): // the read goes on until the program ends
+			err = errors.Join(ctx.Err(), term.Restore(fd, before))
+		}
 		fmt.Fprintln(out)
 		if err != nil {
 			return nil, err
 		}
-		typed[i] = b
 	}
 	if !bytes.Equal(typed[0], typed[1]) {
 		return nil, errors.New("the passwords differ")

@@ -164,7 +164,6 @@ func (c *conn) refuseExchange(t *turn, err error) {
 	}
 	p := c.auth.connect
 	c.auth.connect = nil
-	c.b.count.refused.Add(1)
 	c.refuse(t, p, err)
 }
 

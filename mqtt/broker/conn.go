@@ -213,7 +213,9 @@ func (c *conn) fail(t *turn, err error) error {
 	if errors.Is(err, errDisconnected) || errors.Is(err, errTakenOver) {
 		return err
 	}
-	c.b.count.protocolErrors.Add(1)
+	if !errors.As(err, new(refusal)) {
+		c.b.count.protocolErrors.Add(1)
+	}
 	var fault *mqtt.Error
 	if errors.As(err, &fault) && c.s != nil {
 		c.goodbye(t, fault.Code, fault.Text)

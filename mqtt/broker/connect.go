@@ -46,7 +46,6 @@ func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	case errors.Is(err, errExchange):
 		return nil // letIn is still to come
 	case err != nil:
-		c.b.count.refused.Add(1)
 		c.refuse(t, p, err)
 		return err
 	}
@@ -61,7 +60,6 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 		connack.Properties = append(connack.Properties, mqtt.Str(mqtt.AssignedClientIdentifier, p.ClientID))
 	}
 	if err = c.b.mayLeaveWill(access.Principal{Username: user, ClientID: p.ClientID}, p.Will); err != nil {
-		c.b.count.refused.Add(1)
 		c.refuse(t, p, err)
 		return err
 	}
@@ -77,7 +75,6 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 		err = c.b.attach(t, c, p, user, connack)
 	}
 	if err != nil {
-		c.b.count.refused.Add(1)
 		c.refuse(t, p, err)
 		return err
 	}
@@ -136,6 +133,7 @@ func (b *Broker) admit(p *mqtt.Connect) error {
 // refuse answers with a CONNACK where the standard has one: any of 5.0's codes,
 // or those of 3.1.1 that stand for this one.
 func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
+	c.b.count.refused.Add(1)
 	var fault *mqtt.Error
 	if !errors.As(err, &fault) || p.Version == 0 && fault.Statement != "MQTT-3.1.2-2" {
 		return // not MQTT at all, rather than an unknown level of it: say nothing

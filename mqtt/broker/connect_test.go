@@ -535,3 +535,19 @@ func TestSessionAcrossVersions(t *testing.T) {
 		equal(t, "DUP", p.message("t", "a").Dup, true)
 	})
 }
+
+// Stats tell those who were refused from those whose packets were at fault.
+func TestRefusedIsNoProtocolError(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		w.connect(mqtt.V50, "tiny", func(c *mqtt.Connect) {
+			c.Properties = mqtt.Properties{mqtt.Num(mqtt.MaximumPacketSize, 6)}
+		})
+		s := w.b.Stats()
+		equal(t, "refused, at fault", []int64{s.Refused, s.ProtocolErrors}, []int64{1, 0})
+		p := w.client(mqtt.V50, "p")
+		p.sendRaw([]byte{0x00, 0x00})
+		p.gone(mqtt.MalformedPacket)
+		s = w.b.Stats()
+		equal(t, "refused, at fault", []int64{s.Refused, s.ProtocolErrors}, []int64{1, 1})
+	})
+}

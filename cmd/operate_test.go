@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/prometheus/common/expfmt"
@@ -87,4 +89,26 @@ func activated(ts *testscript.TestScript, _ bool, args []string) {
 	c.ExtraFiles = []*os.File{f}
 	startCommand(ts, name, c)
 	ts.Setenv("MQTT_URL", "mqtt://"+l.Addr().String())
+}
+
+// shake makes a handshake that takes TLS 1.0 and does not look at the certificate.
+func shake(ts *testscript.TestScript, neg bool, args []string) {
+	version, ok := map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[args[0]]
+	_, addr, _ := strings.Cut(ts.Getenv("MQTT_URL"), "://")
+	addr, _, _ = strings.Cut(addr, "/")
+	if !ok {
+		ts.Fatalf("TLS %s", args[0])
+	}
+	nc, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: version, NextProtos: args[1:]})
+	if err == nil {
+		defer nc.Close()
+		if got := nc.ConnectionState(); got.Version != version || len(args) > 1 && got.NegotiatedProtocol != args[len(args)-1] {
+			ts.Fatalf("%s with %q", tls.VersionName(got.Version), got.NegotiatedProtocol)
+		}
+	} else if text := err.Error(); !strings.Contains(text, "protocol version not supported") && !strings.Contains(text, "no application protocol") {
+		ts.Check(err)
+	}
+	if neg != (err != nil) {
+		ts.Fatalf("TLS %s %q: %v", args[0], args[1:], err)
+	}
 }

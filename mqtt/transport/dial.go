@@ -151,7 +151,7 @@ func (l *link) client(ctx context.Context, e *Endpoint, o DialOptions) (string, 
 			cfg.ServerName = serverName(e.Host)
 		}
 		if e.WebSocket() && len(cfg.NextProtos) == 0 {
-			cfg.NextProtos = []string{"http/1.1"}
+			cfg.NextProtos = []string{alpnHTTP}
 		}
 		cfg.DynamicRecordSizingDisabled = true
 		l.below = &tlsBelow{Conn: l.Conn}

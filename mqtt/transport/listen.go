@@ -17,12 +17,18 @@ import (
 // DefaultMaxHandshakes is how many TLS and WebSocket handshakes may be under way.
 const DefaultMaxHandshakes = 4096
 
+// What ALPN calls the protocols over TLS: the registry has mqtt, and WebSocket begins as a request of HTTP/1.1.
+const (
+	alpnMQTT = "mqtt"
+	alpnHTTP = "http/1.1"
+)
+
 // ListenOptions are how connections are accepted. The zero value works, but mqtts and wss need TLS.
 type ListenOptions struct {
 	// Conn is what every accepted connection is driven with.
 	Conn Options
 
-	// TLS must hold a certificate for mqtts and wss.
+	// TLS must hold a certificate for mqtts and wss. Without NextProtos, mqtts speaks "mqtt" and wss "http/1.1" by ALPN.
 	TLS *tls.Config
 
 	// CheckOrigin decides on the Origin header of a WebSocket request that has one, for host as the client wrote it.
@@ -103,10 +109,38 @@ func newListener(nl net.Listener, e *Endpoint, o ListenOptions) *Listener {
 		closed: make(chan struct{}),
 	}
 	if e.TLS() {
-		l.tls = o.TLS.Clone()
-		l.tls.DynamicRecordSizingDisabled = true
+		l.tls = serverTLS(o.TLS, e)
 	}
 	return l
+}
+
+// serverTLS is the configuration of a listener, which names by ALPN what is spoken there unless cfg does: a client that
+// offers only something else is refused (RFC 7301, 3.2), so that nothing for another protocol ends up here. Clients that
+// offer nothing are fine.
+func serverTLS(cfg *tls.Config, e *Endpoint) *tls.Config {
+	name := alpnMQTT
+	if e.WebSocket() {
+		name = alpnHTTP
+	}
+	own := func(cfg *tls.Config) *tls.Config {
+		cfg = cfg.Clone()
+		cfg.DynamicRecordSizingDisabled = true
+		if len(cfg.NextProtos) == 0 {
+			cfg.NextProtos = []string{name}
+		}
+		return cfg
+	}
+	cfg = own(cfg)
+	if get := cfg.GetConfigForClient; get != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := get(hello)
+			if c == nil || err != nil {
+				return nil, err
+			}
+			return own(c), nil
+		}
+	}
+	return cfg
 }
 
 func listenSocket(ctx context.Context, e *Endpoint, o ListenOptions) (net.Listener, error) {

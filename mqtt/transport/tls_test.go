@@ -192,3 +192,83 @@ func TestHandshakesEndInTime(t *testing.T) {
 		silent.Close()
 	}
 }
+
+// handshake is one of a client, which it hangs up after.
+func handshake(t *testing.T, url string, cfg *tls.Config) (tls.ConnectionState, error) {
+	t.Helper()
+	e, err := ParseURL(url)
+	check(t, err)
+	nc, err := net.Dial("tcp", e.Address())
+	check(t, err)
+	defer nc.Close()
+	c := tls.Client(nc, cfg)
+	err = c.HandshakeContext(t.Context())
+	return c.ConnectionState(), err
+}
+
+// served is the ways in which a listener has its certificate.
+func served(server *tls.Config) map[string]*tls.Config {
+	return map[string]*tls.Config{
+		"fixed":      server,
+		"per client": {GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return server, nil }},
+	}
+}
+
+func TestALPN(t *testing.T) {
+	server, client := certs(t)
+	client.ServerName = "localhost"
+	for how, cfg := range served(server) {
+		for _, tt := range []struct {
+			scheme string
+			offer  []string
+			want   string // "-": refused
+		}{
+			{"mqtts", nil, ""},
+			{"mqtts", []string{"mqtt"}, "mqtt"},
+			{"mqtts", []string{"x", "mqtt"}, "mqtt"},
+			{"mqtts", []string{"h2", "http/1.1"}, "-"},
+			{"wss", nil, ""},
+			{"wss", []string{"http/1.1"}, "http/1.1"},
+			{"wss", []string{"h2", "http/1.1"}, "http/1.1"},
+			{"wss", []string{"h2"}, "-"},
+		} {
+			url := serve(t, tt.scheme+"://127.0.0.1:0", ListenOptions{TLS: cfg}, echo)
+			offer := client.Clone()
+			offer.NextProtos = tt.offer
+			state, err := handshake(t, url, offer)
+			if refused := strings.Contains(fmt.Sprint(err), "no application protocol"); refused != (tt.want == "-") || !refused && err != nil {
+				t.Errorf("%s, %s, %q: %v", how, tt.scheme, tt.offer, err)
+			} else if !refused && state.NegotiatedProtocol != tt.want {
+				t.Errorf("%s, %s, %q: %q", how, tt.scheme, tt.offer, state.NegotiatedProtocol)
+			}
+		}
+		if len(server.NextProtos) > 0 {
+			t.Errorf("%s: the caller's configuration was changed", how)
+		}
+	}
+	own := server.Clone()
+	own.NextProtos = []string{"mine"}
+	client.NextProtos = []string{"mqtt", "mine"}
+	if state, err := handshake(t, serve(t, "mqtts://127.0.0.1:0", ListenOptions{TLS: own}, echo), client); err != nil || state.NegotiatedProtocol != "mine" {
+		t.Errorf("NextProtos of the caller: %q, %v", state.NegotiatedProtocol, err)
+	}
+}
+
+// TLS 1.2 is the least, whatever the client would take.
+func TestTLSVersions(t *testing.T) {
+	server, client := certs(t)
+	client.ServerName, client.MinVersion = "localhost", tls.VersionTLS10
+	for how, cfg := range served(server) {
+		for _, scheme := range []string{"mqtts", "wss"} {
+			url := serve(t, scheme+"://127.0.0.1:0", ListenOptions{TLS: cfg}, echo)
+			for version, want := range map[uint16]bool{
+				tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+				client.MaxVersion = version
+				_, err := handshake(t, url, client)
+				if want != (err == nil) || !want && !strings.Contains(err.Error(), "protocol version not supported") {
+					t.Errorf("%s, %s, %s: %v", how, scheme, tls.VersionName(version), err)
+				}
+			}
+		}
+	}
+}

@@ -25,6 +25,7 @@ type brokerOptions struct {
 	flags       []*option
 	port        int // -1: not given
 	listen      []string
+	origins     []string // of WebSocket requests; none: any
 	metrics     string
 	config      string
 	checkConfig bool

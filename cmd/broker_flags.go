@@ -19,6 +19,7 @@ func brokerFlags(o *brokerOptions) []*option {
 	return append([]*option{
 		number(listen, "port p", "`PORT` on localhost; 0 picks a free one (default: 1883)", &o.port, 0, 65535),
 		listen.list("listen", "`URL` to listen on: mqtt, mqtts, ws, wss or unix; may be repeated", &o.listen),
+		listen.origins(&o.origins),
 		listen.text("metrics", "`ADDR` of an HTTP server with /metrics, /healthz and /readyz, as 127.0.0.1:9090", &o.metrics),
 		run.text("config c", "`FILE` with settings, as broker.yaml: any flag's name is a key", &o.config),
 		run.toggle("check-config", "check the settings and the files they name, and leave", &o.checkConfig),

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -58,11 +59,21 @@ func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
 	if err := p.secure(&o.tls); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
+	if p.options.CheckOrigin = originCheck(o.origins); p.options.CheckOrigin != nil && !p.webSocket() {
+		return nil, errors.Join(&usageError{text: "--ws-origin belongs to a listener with WebSocket",
+			hint: "add one, as --listen ws://127.0.0.1:8080/mqtt"}, p.close())
+	}
 	if o.access.certAsUser != broker.CertificateNone && o.tls.cafile == "" {
 		return nil, errors.Join(&usageError{text: "--cert-as-user needs --cafile",
 			hint: "it has the CA that the certificates must be signed by"}, p.close())
 	}
 	return p, nil
+}
+
+// webSocket tells that a listener speaks it.
+func (p *plan) webSocket() bool {
+	return slices.ContainsFunc(p.endpoints, (*transport.Endpoint).WebSocket) ||
+		slices.ContainsFunc(p.sockets, func(s passed) bool { return s.endpoint().WebSocket() })
 }
 
 // close gives up the sockets that were passed.

@@ -228,7 +228,7 @@ func bashScript(app *cli.App) string {
 		}
 		fmt.Fprintf(&flags, "    %s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", c.Name, strings.Join(all, " "))
 	}
-	return "# bash completion for mqt\n" + generatedBy + `
+	return "# bash completion for mqt\n" + generatedBy + "# shellcheck disable=SC2207 # the bash of macOS has no mapfile\n" + `
 _mqt() {
   local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'
   COMPREPLY=()

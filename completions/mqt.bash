@@ -1,5 +1,6 @@
 # bash completion for mqt
 # Written by a test from the commands and flags: go test ./cmd -run Completions -update
+# shellcheck disable=SC2207 # the bash of macOS has no mapfile
 
 _mqt() {
   local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'

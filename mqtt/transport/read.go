@@ -65,8 +65,8 @@ func (c *Conn) run() {
 
 // tooDeep decides whether to park on a new goroutine: the stack that a handler has made grow never shrinks to the first
 // 2 KiB again, and would be most of what an idle connection costs. That is worth its 10 µs after the first two turns
-// (CONNECT and SUBSCRIBE, so that a storm of connects uses the grown stacks in turn), after a long silence (more may follow), and now and then; a busy connection is left alone.
-// frame is where the caller's stack frame is: it moves when the stack grows.
+// (CONNECT and SUBSCRIBE, so that a storm of connects uses the grown stacks in turn), after a long silence (more may
+// follow), and now and then; a busy connection is left alone. frame is where the caller's stack frame is: it moves when the stack grows.
 func (c *Conn) tooDeep(frame uintptr) bool {
 	c.turns++
 	now := uint32(time.Now().Unix())

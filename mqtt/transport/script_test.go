@@ -22,6 +22,7 @@ func scripted(t *testing.T, o Options, f func(t *testing.T, s *fake, c *Conn, r 
 		c := fakeConn(s, o)
 		r.feed = nil
 		f(t, s, c, r)
+		synctest.Wait() // Closed comes before the socket's end
 		if !s.isClosed() {
 			t.Error("the socket stays open")
 		}

@@ -89,7 +89,7 @@ func (o *brokerOptions) logger(s *Stdio) (*slog.Logger, *slog.LevelVar) {
 func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 	log, level := o.logger(s)
 	o.limits.Log = log
-	if err := o.access.load(&o.limits); err != nil {
+	if err := o.access.load(ctx, &o.limits, log); err != nil {
 		return err
 	}
 	plan, err := o.plan(log)

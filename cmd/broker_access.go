@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"mqt/mqtt/access"
@@ -33,13 +35,13 @@ func (a *brokerAccess) flags() []*option {
 	}
 }
 
-// load reads the files.
-func (a *brokerAccess) load(o *broker.Options) (err error) {
+// load reads the files, and fetches what is elsewhere.
+func (a *brokerAccess) load(ctx context.Context, o *broker.Options, log *slog.Logger) (err error) {
 	o.CertificateUser = a.certAsUser
 	if a.allowAnonymous {
 		o.Anonymous = broker.AnonymousAll
 	}
-	if o.Tokens, err = a.tokens.load(); err != nil {
+	if o.Tokens, err = a.tokens.load(ctx, log); err != nil {
 		return err
 	}
 	if a.passwords != "" {

@@ -1,8 +1,12 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
 
 	"mqt/mqtt/access"
 )
@@ -14,7 +18,7 @@ func (o *tokenOptions) flags() []*option {
 	const g = group("JSON Web Tokens, in the place of a password (* may change while the broker runs)")
 	return []*option{
 		g.text("jwt-key", "* `FILE` with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512", &o.key),
-		g.text("jwks", "* `FILE` with a JSON Web Key Set", &o.jwks),
+		g.text("jwks", "* `FILE` with a JSON Web Key Set, or its URL (http, https), fetched again for an unknown key and once 15 minutes old", &o.jwks),
 		g.text("jwt-audience", "* `NAME` that must be a token's audience; without it a token may have none", &o.audience),
 		g.text("jwt-issuer", "* `NAME` that must be a token's issuer (default: any)", &o.issuer),
 		g.text("jwt-user-claim", "* `CLAIM` with the user name (default: sub)", &o.claim),
@@ -22,7 +26,7 @@ func (o *tokenOptions) flags() []*option {
 }
 
 // load reads the keys; nil where tokens are not accepted.
-func (o *tokenOptions) load() (*access.Tokens, error) {
+func (o *tokenOptions) load(ctx context.Context, log *slog.Logger) (*access.Tokens, error) {
 	t := access.TokenOptions{Audience: o.audience, Issuer: o.issuer, UserClaim: o.claim}
 	if o.key == "" && o.jwks == "" {
 		if t.Audience != "" || t.Issuer != "" || t.UserClaim != "" {
@@ -30,10 +34,18 @@ func (o *tokenOptions) load() (*access.Tokens, error) {
 		}
 		return nil, nil // no tokens are no fault
 	}
+	file := o.jwks
+	if isURL(o.jwks) {
+		var err error
+		if t.KeySet, err = fetchKeys(ctx, o.jwks, log); err != nil {
+			return nil, err
+		}
+		file = ""
+	}
 	for _, f := range []struct {
 		flag, path string
 		dst        *[]byte
-	}{{"--jwt-key", o.key, &t.Key}, {"--jwks", o.jwks, &t.JWKS}} {
+	}{{"--jwt-key", o.key, &t.Key}, {"--jwks", file, &t.JWKS}} {
 		if f.path == "" {
 			continue
 		}
@@ -47,4 +59,24 @@ func (o *tokenOptions) load() (*access.Tokens, error) {
 		*f.dst = text
 	}
 	return access.NewTokens(t)
+}
+
+func isURL(s string) bool {
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
+}
+
+// fetchKeys names the URL without what may be secret in it.
+func fetchKeys(ctx context.Context, address string, log *slog.Logger) (*access.KeySet, error) {
+	name := "the URL"
+	if u, err := url.Parse(address); err == nil {
+		name = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	}
+	s, err := access.FetchKeySet(ctx, access.KeySetOptions{URL: address, Failed: func(err error) {
+		log.Warn("the keys of tokens stay as they were", "url", name, "err", err)
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("--jwks: %s: %w", name, err)
+	}
+	return s, nil
 }

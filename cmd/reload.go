@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -27,29 +28,31 @@ type serving struct {
 func (s *serving) reloadOn() (stop func()) {
 	hups := make(chan os.Signal, 1)
 	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background()) // the end does not wait for keys to be fetched
 	signal.Notify(hups, syscall.SIGHUP)
 	go func() {
 		defer close(done)
 		for range hups {
-			s.reload()
+			s.reload(ctx)
 		}
 	}()
 	return func() {
 		signal.Stop(hups)
 		close(hups)
+		cancel()
 		<-done
 	}
 }
 
 // reload puts in force what has changed, or nothing when something of it is
 // wrong.
-func (s *serving) reload() {
+func (s *serving) reload(ctx context.Context) {
 	next, err := s.o.again()
 	if err == nil {
 		err = next.limits.Validate()
 	}
 	if err == nil {
-		err = next.access.load(&next.limits)
+		err = next.access.load(ctx, &next.limits, s.log)
 	}
 	var loaded *tls.Config
 	if err == nil && s.certs != nil {

@@ -256,7 +256,7 @@ complete -c mqt -n '__fish_seen_subcommand_from broker' -l acl -r -F -d '* FILE 
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l allow-anonymous -d 'let in who names no user, from anywhere and not only this machine'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l cert-as-user -x -a 'cn san' -d 'NAME of a client\'s certificate that is its user: cn or san'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwt-key -r -F -d '* FILE with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512'
-complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwks -r -F -d '* FILE with a JSON Web Key Set'
+complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwks -r -F -d '* FILE with a JSON Web Key Set, or its URL (http, https), fetched again for an unknown key and once 15 minutes old'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwt-audience -x -d '* NAME that must be a token\'s audience; without it a token may have none'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwt-issuer -x -d '* NAME that must be a token\'s issuer (default: any)'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwt-user-claim -x -d '* CLAIM with the user name (default: sub)'

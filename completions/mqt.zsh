@@ -365,7 +365,7 @@ _mqt() {
       '*--allow-anonymous[let in who names no user, from anywhere and not only this machine]' \
       '*--cert-as-user[NAME of a client'\''s certificate that is its user\: cn or san]:NAME:(cn san)' \
       '*--jwt-key[* FILE with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512]:FILE:_files' \
-      '*--jwks[* FILE with a JSON Web Key Set]:FILE:_files' \
+      '*--jwks[* FILE with a JSON Web Key Set, or its URL (http, https), fetched again for an unknown key and once 15 minutes old]:FILE:_files' \
       '*--jwt-audience[* NAME that must be a token'\''s audience; without it a token may have none]:NAME: ' \
       '*--jwt-issuer[* NAME that must be a token'\''s issuer (default\: any)]:NAME: ' \
       '*--jwt-user-claim[* CLAIM with the user name (default\: sub)]:CLAIM: ' \

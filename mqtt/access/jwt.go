@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,6 +28,8 @@ type TokenOptions struct {
 	Key []byte
 	// JWKS is a JSON Web Key Set (RFC 7517). Its keys add to Key.
 	JWKS []byte
+	// KeySet has keys that may change. They add to Key and JWKS.
+	KeySet *KeySet
 	// Audience must be among a token's "aud". Default "": a token that names an
 	// audience is refused, for it is meant for somebody else (RFC 7519, 4.1.3).
 	Audience string
@@ -36,9 +39,11 @@ type TokenOptions struct {
 	UserClaim string
 }
 
-// Tokens checks JSON Web Tokens. It does not change; make it with NewTokens.
+// Tokens checks JSON Web Tokens. It does not change but for its KeySet; make it
+// with NewTokens.
 type Tokens struct {
 	keys     []verifyKey
+	set      *KeySet // nil: none
 	parser   *jwt.Parser
 	audience string
 	claim    string
@@ -54,8 +59,8 @@ func NewTokens(o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: key set: %w", ErrToken, err)
 	}
-	k := &Tokens{keys: append(keys, all...), audience: o.Audience, claim: cmp.Or(o.UserClaim, "sub")}
-	if len(k.keys) == 0 {
+	k := &Tokens{keys: append(keys, all...), set: o.KeySet, audience: o.Audience, claim: cmp.Or(o.UserClaim, "sub")}
+	if len(k.keys) == 0 && k.set == nil {
 		return nil, fmt.Errorf("%w: there is no key to check one with", ErrToken)
 	}
 	checks := []jwt.ParserOption{jwt.WithValidMethods(tokenAlgorithms()), jwt.WithExpirationRequired(), jwt.WithStrictDecoding()}
@@ -80,6 +85,21 @@ func tokenAlgorithms() []string {
 func LooksLikeToken(password []byte) bool {
 	s := string(password[:min(len(password), maxToken+1)])
 	return strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") == 2 // {" in base64
+}
+
+// Prepare fetches the KeySet again where the token, which Check is going to be
+// asked about, makes that due, and waits until that has ended or stop is closed:
+// 10 seconds at most, 2 where a key for the token is there. Without a KeySet there is nothing to do.
+func (k *Tokens) Prepare(stop <-chan struct{}, token []byte) {
+	if k.set == nil || len(token) > maxToken {
+		return
+	}
+	t, _, err := k.parser.ParseUnverified(string(token), jwt.MapClaims{})
+	if err != nil {
+		return // nor will Check read it
+	}
+	id, _ := t.Header["kid"].(string)
+	k.set.prepare(stop, id)
 }
 
 // Check returns whom the token stands for, and until when. Its error is an
@@ -122,7 +142,7 @@ func (k *Tokens) keyOf(t *jwt.Token) (any, error) {
 	}
 	id, named := t.Header["kid"].(string)
 	var byID, others jwt.VerificationKeySet
-	for _, key := range k.keys {
+	for _, key := range slices.Concat(k.keys, k.set.all()) {
 		switch {
 		case !key.allows(t.Method.Alg()):
 		case named && key.id == id:

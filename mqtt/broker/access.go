@@ -71,7 +71,7 @@ func (c *conn) authenticate(t *turn, p *mqtt.Connect) (user string, err error) {
 		return "", c.b.admitAnonymous(c.tc.LocalAddr(), c.tc.RemoteAddr())
 	}
 	name, password := p.Username, bytes.Clone(p.Password)
-	return "", c.check(func() (string, error) {
+	return "", c.check(nil, func() (string, error) {
 		defer clear(password)
 		if !users.Verify(name, password) {
 			return "", refuse(mqtt.BadUserNameOrPassword, "5.4.1", "the user name and password do not fit")
@@ -153,8 +153,9 @@ func (k *check) abandon() {
 
 // check has work done elsewhere: not on the goroutine that feeds the
 // connection, which may not block. It returns errChecking, and c is presented
-// its CONNECT again when there is a verdict.
-func (c *conn) check(work func() (user string, err error)) error {
+// its CONNECT again when there is a verdict. wait comes before the work and may
+// take long, for it keeps none of the others waiting; nil: there is none.
+func (c *conn) check(wait func(), work func() (user string, err error)) error {
 	b := c.b
 	if b.checks.n.Add(1) > maxChecks {
 		b.checks.n.Add(-1)
@@ -165,6 +166,9 @@ func (c *conn) check(work func() (user string, err error)) error {
 	c.tc.Pause()
 	go func() {
 		defer b.checks.n.Add(-1)
+		if wait != nil {
+			wait()
+		}
 		select {
 		case b.checks.slots <- struct{}{}:
 		case <-b.done:

@@ -1,6 +1,11 @@
 package broker
 
 import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -447,5 +452,71 @@ func TestTokenExpires(t *testing.T) {
 			time.Sleep(200 * time.Millisecond)
 			p.gone(mqtt.MaximumConnectTime)
 		}
+	})
+}
+
+// slowly answers with a key set that grows, after a time.
+type slowly struct {
+	delay    time.Duration
+	requests int
+}
+
+func (s *slowly) RoundTrip(*http.Request) (*http.Response, error) {
+	time.Sleep(s.delay)
+	s.requests++
+	w := httptest.NewRecorder()
+	id, key := "old", base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("o", 32)))
+	if s.requests > 1 {
+		id, key = "new", base64.RawURLEncoding.EncodeToString([]byte(tokenSecret))
+	}
+	_, err := fmt.Fprintf(w, `{"keys":[{"kty":"oct","kid":%q,"k":%q}]}`, id, key)
+	return w.Result(), err
+}
+
+// Who waits for a key set keeps nobody else waiting, however many there are:
+// neither those connected nor those whose password is checked.
+func TestTokenWaitsForKeys(t *testing.T) {
+	eachVersion(t, Options{Users: scramUsers(t), Anonymous: AnonymousNone}, func(w *world, v mqtt.Version) {
+		source := &slowly{}
+		set, err := access.FetchKeySet(w.t.Context(), access.KeySetOptions{URL: "http://keys.example/", Transport: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := access.NewTokens(access.TokenOptions{KeySet: set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.b.SetTokens(k)
+		source.delay = 5 * time.Second
+		time.Sleep(time.Minute)
+
+		tok := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Minute).Unix()})
+		tok.Header["kid"] = "new"
+		signed, err := tok.SignedString([]byte(tokenSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waiting []*peer
+		for i := range 4 * runtime.GOMAXPROCS(0) {
+			p := w.dial(v)
+			c := &mqtt.Connect{Version: v, ClientID: fmt.Sprint("token", i), CleanStart: true}
+			withPassword("alice", signed)(c)
+			p.send(c)
+			waiting = append(waiting, p)
+		}
+		begin := time.Now()
+		p, ack := w.connect(v, "password", withPassword("user", "pencil"))
+		equal(w.t, "CONNACK of a password", ack.ReasonCode, mqtt.Success)
+		p.send(&mqtt.Pingreq{})
+		next[*mqtt.Pingresp](p)
+		equal(w.t, "time that took", time.Since(begin), 0)
+		for _, p := range waiting {
+			p.quiet()
+		}
+		time.Sleep(source.delay)
+		for _, p := range waiting {
+			equal(w.t, "CONNACK of a token", next[*mqtt.Connack](p).ReasonCode, mqtt.Success)
+		}
+		equal(w.t, "requests", source.requests, 2)
 	})
 }

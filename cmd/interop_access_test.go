@@ -3,6 +3,7 @@
 package cmd_test
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -12,50 +13,96 @@ import (
 	"testing"
 )
 
-const interopACL = `user alice
+// The rules for the two users, as mosquitto and as we write them.
+const (
+	interopMosquittoACL = `user alice
 topic #
 user bob
 topic read open/#
 pattern read own/%u/#
 `
+	interopACL = `user alice
+  allow all #
+user bob
+  allow subscribe open/#
+  allow subscribe own/%u/#
+`
+)
 
-// TestInteropAccess runs mosquitto's clients, with users that mosquitto_passwd made and an acl_file, against mosquitto
-// and against our broker.
-func TestInteropAccess(t *testing.T) {
+// accessFiles are users that mosquitto_passwd made, rules for them, and certificates.
+type accessFiles struct {
+	dir, users, acl, mosquittoACL, ca, cert, key string
+}
+
+func makeAccessFiles(t *testing.T) accessFiles {
+	t.Helper()
 	dir := t.TempDir()
-	users, acl := filepath.Join(dir, "users"), filepath.Join(dir, "acl")
-	if err := os.WriteFile(acl, []byte(interopACL), 0o600); err != nil {
-		t.Fatal(err)
+	f := accessFiles{dir: dir, users: filepath.Join(dir, "users"), acl: filepath.Join(dir, "acl"), mosquittoACL: filepath.Join(dir, "mosquitto.acl"),
+		ca: filepath.Join(dir, "ca.pem"), cert: filepath.Join(dir, "server.pem")}
+	for file, text := range map[string]string{f.acl: interopACL, f.mosquittoACL: interopMosquittoACL} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for _, args := range [][]string{{"-c", "-b", users, "alice", "secret"}, {"-b", users, "bob", "hunter2"}} {
+	for _, args := range [][]string{{"-c", "-b", f.users, "alice", "secret"}, {"-b", f.users, "bob", "hunter2"}} {
 		if out, err := exec.Command("mosquitto_passwd", args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	t.Run("mqt", func(t *testing.T) {
-		ready := filepath.Join(t.TempDir(), "ready")
-		runServer(t, exec.Command(mqtProgram(t), "broker", "-p", "0", "--ready-file", ready, "--password-file", users, "--acl", "mosquitto:"+acl))
-		port := ""
-		waitUntil(t, "the broker's ready file", func() bool {
-			text, _ := os.ReadFile(ready)
-			line, _, ok := strings.Cut(string(text), "\n")
-			port = line[strings.LastIndexByte(line, ':')+1:]
-			return ok
-		})
-		runChecks(t, nil, checkScript("access_check.sh"), port)
-	})
-	t.Run("mosquitto", func(t *testing.T) {
-		port := freePorts(t, 1)[0]
-		conf := filepath.Join(t.TempDir(), "mosquitto.conf")
-		text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous false\npassword_file %s\nacl_file %s\nuser root\n", port, users, acl)
-		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	ca := newAuthority(t, f.ca)
+	f.key = ca.issue(t, dir, "server", x509.ExtKeyUsageServerAuth)
+	for _, name := range []string{"alice", "bob"} {
+		ca.issue(t, dir, name, x509.ExtKeyUsageClientAuth)
+	}
+	newAuthority(t, filepath.Join(dir, "other-ca.pem")).issue(t, dir, "stranger", x509.ExtKeyUsageClientAuth)
+	return f
+}
+
+// TestInteropAccess runs mosquitto's clients and paho-mqtt, with users by password and by certificate, against mosquitto
+// and against our broker.
+func TestInteropAccess(t *testing.T) {
+	f := makeAccessFiles(t)
+	mqt := func(acl string) func(*testing.T) interopServer {
+		return func(t *testing.T) interopServer {
+			return runMQT(t, "--listen", "mqtt://127.0.0.1:0", "--listen", "mqtts://127.0.0.1:0", "--cert", f.cert, "--key", f.key,
+				"--cafile", f.ca, "--require-cert", "--cert-as-user", "cn", "--password-file", f.users, "--acl", acl)
 		}
-		path, err := exec.LookPath("mosquitto")
-		if err != nil { // Debian's is in sbin
-			path = "/usr/sbin/mosquitto"
+	}
+	for name, start := range map[string]func(*testing.T) interopServer{
+		"mqt":                       mqt(f.acl),
+		"mqt with mosquitto's file": mqt("mosquitto:" + f.mosquittoACL),
+		"mosquitto":                 f.startMosquitto,
+	} {
+		for client, program := range map[string][]string{
+			"mosquitto": {checkScript("access_check.sh")},
+			"paho-mqtt": {"/usr/bin/python3", checkScript("access_check.py")},
+		} {
+			t.Run(name+"/"+client, func(t *testing.T) {
+				t.Parallel()
+				s := start(t)
+				args := append(program[1:], strings.TrimPrefix(s.tcp, "mqtt://127.0.0.1:"), strings.TrimPrefix(s.tls, "mqtts://127.0.0.1:"), f.dir, s.name)
+				runChecks(t, nil, program[0], args...)
+			})
 		}
-		runServer(t, exec.Command(path, "-c", conf))
+	}
+}
+
+func (f *accessFiles) startMosquitto(t *testing.T) interopServer {
+	ports := freePorts(t, 2)
+	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
+	text := fmt.Sprintf("listener %d 127.0.0.1\nlistener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
+		"require_certificate true\nuse_identity_as_username true\n"+
+		"allow_anonymous false\npassword_file %s\nacl_file %s\nuser root\n", ports[0], ports[1], f.ca, f.cert, f.key, f.users, f.mosquittoACL)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path, err := exec.LookPath("mosquitto")
+	if err != nil { // Debian's is in sbin
+		path = "/usr/sbin/mosquitto"
+	}
+	s := interopServer{name: "mosquitto", tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]), tls: fmt.Sprintf("mqtts://127.0.0.1:%d", ports[1])}
+	s.stderr = runServer(t, exec.Command(path, "-c", conf))
+	for _, port := range ports {
 		waitUntil(t, "mosquitto", func() bool {
 			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err == nil {
@@ -63,6 +110,6 @@ func TestInteropAccess(t *testing.T) {
 			}
 			return err == nil
 		})
-		runChecks(t, nil, checkScript("access_check.sh"), fmt.Sprint(port))
-	})
+	}
+	return s
 }

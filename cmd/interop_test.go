@@ -2,9 +2,9 @@
 
 // The interop suite: other people's clients against our broker, our commands against mosquitto, and a capture that
 // Wireshark decodes. It runs apart (go test -tags interop -run Interop ./cmd), since it needs mosquitto with its
-// clients, /usr/bin/python3 with paho-mqtt, node with the package mqtt (NODE_PATH), and dumpcap and tshark; .ci/run
-// installs them. What is missing is a failure, never a skip. Every client also runs against mosquitto, which shows that
-// the checks themselves are right.
+// clients, /usr/bin/python3 with paho-mqtt, node with the package mqtt (NODE_PATH), chromium, and dumpcap and tshark;
+// .ci/run installs them. What is missing is a failure, never a skip. Every client also runs against mosquitto, which
+// shows that the checks themselves are right.
 package cmd_test
 
 import (
@@ -75,13 +75,20 @@ func mqtProgram(t *testing.T) string {
 }
 
 func startMQT(t *testing.T) interopServer {
-	ready := filepath.Join(t.TempDir(), "ready")
 	ca, cert, key := interopCertificates(t)
-	s := interopServer{name: "mqt", cafile: ca}
-	s.stderr = runServer(t, exec.Command(mqtProgram(t), "broker", "--listen", "mqtt://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt",
-		"--listen", "mqtts://127.0.0.1:0", "--cert", cert, "--key", key, "--ready-file", ready))
+	s := runMQT(t, "--listen", "mqtt://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt", "--listen", "mqtts://127.0.0.1:0", "--cert", cert, "--key", key)
+	s.cafile = ca
+	return s
+}
+
+// runMQT runs our broker and waits for its addresses.
+func runMQT(t *testing.T, args ...string) interopServer {
+	t.Helper()
+	ready := filepath.Join(t.TempDir(), "ready")
+	s := interopServer{name: "mqt"}
+	s.stderr = runServer(t, exec.Command(mqtProgram(t), append([]string{"broker", "--ready-file", ready}, args...)...))
 	waitUntil(t, "the broker's ready file", func() bool {
-		text, _ := os.ReadFile(ready)
+		text, err := os.ReadFile(ready)
 		for line := range strings.Lines(string(text)) {
 			line = strings.TrimSpace(line)
 			switch {
@@ -93,7 +100,7 @@ func startMQT(t *testing.T) interopServer {
 				s.tls = line
 			}
 		}
-		return s.tcp != "" && s.ws != "" && s.tls != ""
+		return err == nil
 	})
 	return s
 }
@@ -133,40 +140,66 @@ func startMosquitto(t *testing.T) interopServer {
 // interopCertificates makes an authority and a certificate of 127.0.0.1 that it signed, each for one test.
 func interopCertificates(t *testing.T) (ca, cert, key string) {
 	t.Helper()
-	make := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signer == nil {
-			signer = k
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, k.Public(), signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k, der
-	}
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	authority := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "interop authority"},
+	dir := t.TempDir()
+	a := newAuthority(t, filepath.Join(dir, "ca.pem"))
+	return a.file, filepath.Join(dir, "server.pem"), a.issue(t, dir, "server", x509.ExtKeyUsageServerAuth)
+}
+
+// authority signs certificates.
+type authority struct {
+	file     string
+	template *x509.Certificate
+	key      *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T, file string) *authority {
+	t.Helper()
+	a := &authority{file: file, template: &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "interop authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	signer, der := make(authority, authority, nil)
-	ca = write("ca.pem", "CERTIFICATE", der)
-	k, der := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "127.0.0.1"},
-		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, authority, signer)
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}}
+	a.key = a.sign(t, a.template, file)
+	return a
+}
+
+// issue makes NAME.pem and NAME.key in dir, for 127.0.0.1 and the Common Name name, and returns the path of the key.
+func (a *authority) issue(t *testing.T, dir, name string, usage x509.ExtKeyUsage) (key string) {
+	t.Helper()
+	k := a.sign(t, &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: a.template.NotBefore, NotAfter: a.template.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage}}, filepath.Join(dir, name+".pem"))
 	private, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ca, write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private)
+	key = filepath.Join(dir, name+".key")
+	writePEM(t, key, "PRIVATE KEY", private)
+	return key
+}
+
+// sign writes the certificate of a new key, which signs for itself if the authority has none yet.
+func (a *authority) sign(t *testing.T, c *x509.Certificate, file string) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := a.key
+	if signer == nil {
+		signer = k
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, a.template, k.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writePEM(t, file, "CERTIFICATE", der)
+	return k
+}
+
+func writePEM(t *testing.T, file, kind string, der []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // runServer runs a program until the test ends. Then it must end by itself on SIGTERM.

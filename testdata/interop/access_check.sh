@@ -1,13 +1,18 @@
 #!/bin/sh
-# Passwords and access control by mosquitto's clients: access_check.sh PORT. Prints "ok NAME" for each check and stops at
-# the first that fails. The users and rules are those of interop_access_test.go.
+# Passwords, certificates and access control by mosquitto's clients: access_check.sh PORT TLSPORT DIR. Prints "ok NAME" for each check and stops at
+# the first that fails. The users and rules, and the certificates in DIR, are those of interop_access_test.go.
 set -u
-port=$1
+port=$1 tls=$2 certs=$3
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
 pub() { mosquitto_pub -p "$port" "$@" 2>>"$dir/err"; }
+as() { # NAME PROGRAM ARGUMENT...
+  name=$1 program=$2
+  shift 2
+  "$program" -h 127.0.0.1 -p "$tls" --cafile "$certs/ca.pem" --cert "$certs/$name.pem" --key "$certs/$name.key" -q 1 "$@"
+}
 
 for v in mqttv31 mqttv311 mqttv5; do
   pub -V $v -u alice -P secret -t a/alice -q 1 -m x || fail "$v: alice may not connect"
@@ -39,4 +44,13 @@ for v in mqttv31 mqttv311 mqttv5; do
   printf 'open/x seen\nown/bob/x mine\nopen/end end\n' >"$dir/want"
   cmp -s "$dir/got" "$dir/want" || fail "$v: bob got: $(cat "$dir/got")"
   echo "ok access control, $v"
+
+  as alice mosquitto_pub -V $v -t open/cert -r -m kept || fail "$v: alice may not connect by her certificate"
+  as bob mosquitto_pub -V $v -t open/cert -r -m forbidden >"$dir/denied" 2>&1
+  if test $v = mqttv5 && ! grep -q 'Not authorized' "$dir/denied"; then fail "$v: bob may publish: $(cat "$dir/denied")"; fi
+  test "$(as bob mosquitto_sub -V $v -t open/cert -W 20 -C 1)" = kept || fail "$v: bob does not get what alice published"
+  as stranger mosquitto_pub -V $v -t open/cert -m x 2>/dev/null && fail "$v: a stranger's certificate is let in"
+  mosquitto_pub -V $v -h 127.0.0.1 -p "$tls" --cafile "$certs/ca.pem" -u alice -P secret -t open/cert -q 1 -m x 2>/dev/null &&
+    fail "$v: a client without certificate is let in"
+  echo "ok certificates, $v"
 done

@@ -181,7 +181,7 @@ func (c *conn) checkToken(k *access.Tokens, p *mqtt.Connect) error {
 			err = errors.New("broker: the user name of CONNECT is not the token's")
 		}
 		if err != nil {
-			c.b.opt.Log.Info("token refused", "addr", c.tc.RemoteAddr(), "err", err)
+			c.b.opt.Log.Info("token refused", "addr", c.tc.RemoteAddr().String(), "err", err)
 			return "", refuse(mqtt.BadUserNameOrPassword, "5.4.1", "the token is not accepted")
 		}
 		c.expires = c.b.timers.now() + min(time.Until(expires), farAway)

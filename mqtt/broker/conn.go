@@ -223,7 +223,7 @@ func (c *conn) fail(t *turn, err error) error {
 		t.acks = t.acks[:0]
 	}
 	c.refuseExchange(t, err)
-	c.b.opt.Log.Debug("connection closed", "client", c.clientID(), "addr", c.tc.RemoteAddr(), "err", err)
+	c.b.opt.Log.Debug("connection closed", "client", c.clientID(), "addr", c.tc.RemoteAddr().String(), "err", err)
 	return err
 }
 

@@ -79,7 +79,7 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 		return err
 	}
 	c.b.opt.Log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
-		"user", user, "addr", c.tc.RemoteAddr(), "resumed", connack.SessionPresent)
+		"user", user, "addr", c.tc.RemoteAddr().String(), "resumed", connack.SessionPresent)
 	return nil
 }
 

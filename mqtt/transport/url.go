@@ -155,8 +155,8 @@ func (e *Endpoint) hostPort(s string) string {
 			return "no ] behind the IPv6 address"
 		}
 		host = strings.Replace(s[1:end], "%25", "%", 1)
-		bare, _, _ := strings.Cut(host, "%")
-		if ip := net.ParseIP(bare); ip == nil || !strings.Contains(bare, ":") {
+		bare, zone, zoned := strings.Cut(host, "%")
+		if ip := net.ParseIP(bare); ip == nil || !strings.Contains(bare, ":") || zoned && (zone == "" || strings.Contains(zone, "%")) {
 			return fmt.Sprintf("%q is not an IPv6 address", host)
 		}
 		switch rest := s[end+1:]; {
@@ -171,6 +171,9 @@ func (e *Endpoint) hostPort(s string) string {
 			return "an IPv6 address must stand in brackets, as in mqtt://[::1]:1883"
 		}
 		host, port, _ = strings.Cut(s, ":")
+		if strings.Contains(host, "%") {
+			return fmt.Sprintf("%q is not a host", host)
+		}
 	}
 	if strings.ContainsAny(host, " \t\r\n\x00#?@\\") {
 		return fmt.Sprintf("%q is not a host", host)
@@ -238,7 +241,9 @@ func (e *Endpoint) String() string {
 	case e.Scheme == SchemeUnix:
 		return "unix:" + e.Path
 	}
-	return e.Scheme + "://" + net.JoinHostPort(e.Host, e.port()) + e.Path
+	// The zone of an IPv6 address is set off by a % that a URL escapes (RFC 6874).
+	host := strings.Replace(e.Host, "%", "%25", 1)
+	return e.Scheme + "://" + net.JoinHostPort(host, e.port()) + e.Path
 }
 
 // hideUser removes user and password from s for an error text.

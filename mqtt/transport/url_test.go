@@ -96,7 +96,7 @@ func TestParseURLErrors(t *testing.T) {
 }
 
 func FuzzParseURL(f *testing.F) {
-	for _, s := range []string{"mqtt://u:p@[::1]:1883/a/#", "wss://h/p?q", "unix:///x", "mqtt://[fe80::1%25eth0]"} {
+	for _, s := range []string{"mqtt://u:p@[::1]:1883/a/#", "wss://h/p?q", "unix:///x", "mqtt://[fe80::1%25eth0]", "mqtt://[::%2525]", "ws://%000"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

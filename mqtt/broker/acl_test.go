@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,5 +252,27 @@ func TestPasswordAbandoned(t *testing.T) {
 		equal(t, "sessions", s.Sessions, 0)
 		equal(t, "checks", w.b.checks.n.Load(), 0)
 		w.known(mqtt.V50, "alice", "x")
+	})
+}
+
+// What was in flight and may not be sent again is no longer counted as in
+// flight: neither the session nor the broker runs out of room by it.
+func TestDeniedRedeliveryIsNotInFlight(t *testing.T) {
+	inWorld(t, Options{MaxQueueBytes: 1 << 20}, func(w *world) {
+		a, _ := w.connect(mqtt.V50, "a", persistent)
+		a.subscribe(mqtt.QoS1, "t")
+		payload := strings.Repeat("x", 100_000)
+		for i := range 9 {
+			a.send(publish(mqtt.QoS1, mqtt.PacketID(i+1), "t", payload))
+		}
+		a.drop()
+		w.b.SetACL(aclOf(t, "everyone\ndeny all t"))
+		a, _ = w.connect(mqtt.V50, "a", persistent)
+		a.quiet()
+		equal(t, "memory", w.b.Stats().Memory, 0)
+		w.b.SetACL(nil)
+		a.send(publish(mqtt.QoS1, 1, "t", payload))
+		a.message("t", payload)
+		next[*mqtt.Puback](a)
 	})
 }

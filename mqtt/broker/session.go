@@ -289,6 +289,7 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	if !s.mayReceive(s.b.acl.Load(), d.m.topic) { // any more
 		s.b.count.deniedWaiting.Add(1)
 		s.forget(id, d.qos)
+		s.land(t, d)
 		return
 	}
 	head, body := t.encodeDelivery(d, c.version)

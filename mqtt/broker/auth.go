@@ -175,7 +175,7 @@ func (b *Broker) SetTokens(k *access.Tokens) { b.tokens.Store(k) }
 // elsewhere. It ends the connection when it expires.
 func (c *conn) checkToken(k *access.Tokens, p *mqtt.Connect) error {
 	token, name := bytes.Clone(p.Password), p.Username
-	return c.check(func() { k.Prepare(c.b.done, token) }, func() (string, error) {
+	return c.check(func(stop <-chan struct{}) { k.Prepare(stop, token) }, func() (string, error) {
 		user, expires, err := k.Check(token)
 		if err == nil && name != "" && name != user {
 			err = errors.New("broker: the user name of CONNECT is not the token's")

@@ -33,7 +33,7 @@ type Broker struct {
 	users  atomic.Pointer[access.Users] // nil: nobody has a password
 	tokens atomic.Pointer[access.Tokens]
 	acl    atomic.Pointer[access.ACL] // nil: all is allowed
-	checks checks
+	checks *checks
 
 	subs     topic.FilterTree[*session, *subscription]
 	shared   shares

@@ -29,13 +29,14 @@ const (
 	LimitQueue                      // MaxQueue, MaxQueueBytes
 	LimitMemory                     // MaxMemory
 	LimitRetained                   // MaxRetained, MaxRetainedBytes
+	LimitChecks                     // clients whose credentials are being checked
 	NumLimits                       // how many there are
 )
 
 // String returns the name in lower case, such as "message-rate".
 func (l Limit) String() string {
 	return [NumLimits]string{"connections", "address", "user", "sessions", "connect-rate", "message-rate", "byte-rate",
-		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained"}[l]
+		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "authentications"}[l]
 }
 
 // logEvery is how often an exceeded limit is worth a line: who floods us may not flood the log.

@@ -56,6 +56,7 @@ type Client struct {
 	queue    chain // messages for Receive
 	takeOver int   // connections in a row that were taken over
 	failures int   // attempts in a row
+	trouble  *trouble
 	retry    *time.Timer
 	cancel   context.CancelFunc // of the attempt under way
 	topic    string             // the last Topic Name that was found valid

@@ -14,6 +14,10 @@ import (
 
 // first makes the first connection.
 func (c *Client) first(ctx context.Context) error {
+	r := c.run.reconnect
+	if r != nil && r.First {
+		c.trouble = &trouble{since: time.Now()}
+	}
 	for {
 		err := c.connect(ctx)
 		if err == nil {
@@ -23,7 +27,7 @@ func (c *Client) first(ctx context.Context) error {
 		c.failures++
 		delay, again := c.again(err)
 		c.mu.Unlock()
-		if r := c.run.reconnect; r == nil || !r.First || !again {
+		if r == nil || !r.First || !again {
 			return err
 		}
 		if f := c.run.onState; f != nil {
@@ -42,7 +46,7 @@ func (c *Client) first(ctx context.Context) error {
 // connect makes one attempt, two if the Server refuses a version that was not
 // asked for. The error is a *ConnectError.
 func (c *Client) connect(ctx context.Context) error {
-	timeout := c.opt.ConnectTimeout
+	timeout := c.patience()
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded))
 	defer cancel()
@@ -191,7 +195,9 @@ func (l *link) onConnack(p *mqtt.Connack) error {
 	}
 	l.limits(p.Properties)
 	l.up = true
-	c.failures = 0
+	if c.run.reconnect != nil {
+		l.accepted = time.Now()
+	}
 	l.resume(p.SessionPresent)
 	l.startKeepAlive(p.Properties)
 	c.setState(Connected, nil)
@@ -236,7 +242,7 @@ func (l *link) Closed(err error) {
 	}
 	l.endPings(lost(err))
 	l.endAuth(lost(err))
-	c.lost(err)
+	c.lost(l, err)
 }
 
 func protocolError(statement, text string) *mqtt.Error {

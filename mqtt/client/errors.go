@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"mqt/mqtt"
 )
@@ -158,6 +159,21 @@ func (e *SubscribeError) ReasonCode() mqtt.ReasonCode {
 	}
 	return mqtt.UnspecifiedError
 }
+
+// RetryError is a connection that was lost and could not be made anew within
+// the bounds of a Backoff. It wraps Cause.
+type RetryError struct {
+	After time.Duration // since the loss
+	Cause error         // why the connection was lost
+	Last  error         // what became of the last attempt
+}
+
+func (e *RetryError) Error() string {
+	return fmt.Sprintf("%v; gave up after %v: %v", lost(e.Cause), e.After.Round(100*time.Millisecond), e.Last)
+}
+
+// Unwrap returns ErrConnectionLost and Cause.
+func (e *RetryError) Unwrap() []error { return []error{ErrConnectionLost, e.Cause} }
 
 // lost makes the error of what was under way when the connection ended.
 func lost(cause error) error {

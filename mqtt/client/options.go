@@ -120,9 +120,16 @@ type Backoff struct {
 	Max time.Duration // default DefaultBackoffMax
 	// Attempts is how many are made in a row. Default 0: no bound.
 	Attempts int
+	// Within bounds the time without a connection that was of use: one that
+	// brought a message or an acknowledgement, or that lasted so long. Being taken
+	// over is the end then. Default 0: no bound.
+	Within time.Duration
 	// First tries the first connection again as well.
 	First bool
 }
+
+// lasting is how long a connection must have been up to count as one.
+func (b *Backoff) lasting() time.Duration { return cmp.Or(b.Within, b.Max, DefaultBackoffMax) }
 
 // delay returns the wait after the n-th failure in a row, from 1.
 func (b *Backoff) delay(n int) time.Duration {

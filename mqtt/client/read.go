@@ -21,11 +21,13 @@ type link struct {
 	aliasIn flow.AliasIn
 	topic   string // the last Topic Name
 	inLimit uint32 // our Maximum Packet Size
+	useful  bool   // it brought a message or an acknowledgement
 
 	// Guarded by Client.mu.
 	with     *Authentication // nil: none
 	auth     *authenticating // nil: nothing is under way
 	answered chan error      // the CONNACK's fate, nil once it has come
+	accepted time.Time       // when it came; zero if that does not matter
 	refused  *ConnectError
 	version  mqtt.Version
 	clean    bool // CONNECT had Clean Start
@@ -205,7 +207,7 @@ func disconnected(p *mqtt.Disconnect) error {
 // passed over: the standard gives it no meaning.
 func (l *link) onPuback(p *mqtt.Puback) (outgoing, error) {
 	o, ok := l.c.send.Puback(p.PacketID)
-	l.progress = l.progress || ok
+	l.progress, l.useful = l.progress || ok, l.useful || ok
 	return o, publishError(&p.Ack)
 }
 
@@ -214,6 +216,7 @@ func (l *link) onPubrec(p *mqtt.Pubrec) (outgoing, error) {
 	o, release, ok := l.c.send.Pubrec(p.PacketID, p.ReasonCode)
 	switch {
 	case release:
+		l.useful = true
 		l.ack(mqtt.TypePubrel, p.PacketID, mqtt.Success)
 		return outgoing{}, nil
 	case !ok:
@@ -222,14 +225,14 @@ func (l *link) onPubrec(p *mqtt.Pubrec) (outgoing, error) {
 		}
 		return outgoing{}, nil
 	}
-	l.progress = true
+	l.progress, l.useful = true, true
 	return o, publishError(&p.Ack)
 }
 
 // onPubcomp ends a QoS 2 flow. mu is held.
 func (l *link) onPubcomp(p *mqtt.Pubcomp) outgoing {
 	o, ok := l.c.send.Pubcomp(p.PacketID)
-	l.progress = l.progress || ok
+	l.progress, l.useful = l.progress || ok, l.useful || ok
 	return o
 }
 

@@ -182,6 +182,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 			return err
 		}
 	}
+	l.useful = true
 	if f := c.run.onMessage; f != nil && f(c, p, name) {
 		if p.QoS > mqtt.QoS0 {
 			c.mu.Lock()

@@ -10,9 +10,36 @@ import (
 	"mqt/mqtt/flow"
 )
 
-// lost goes on after the connection has ended: with the next one, or with the
+// trouble is a time without a connection that was of use.
+type trouble struct {
+	since time.Time
+	cause error // the loss that began it; nil: there never was one
+}
+
+// left is how much of b.Within there is.
+func (t *trouble) left(b *Backoff) time.Duration { return time.Until(t.since.Add(b.Within)) }
+
+// minPatience is what an attempt has at least.
+const minPatience = time.Second
+
+// patience bounds the next attempt.
+func (c *Client) patience() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.run.reconnect; b != nil && b.Within > 0 && c.trouble != nil {
+		return min(c.opt.ConnectTimeout, max(c.trouble.left(b), minPatience))
+	}
+	return c.opt.ConnectTimeout
+}
+
+// lost goes on after the connection l has ended: with the next one, or with the
 // end. mu is held, and released.
-func (c *Client) lost(err error) {
+func (c *Client) lost(l *link, err error) {
+	if b := c.run.reconnect; b != nil {
+		if c.trouble == nil || c.trouble.cause == nil || l.useful || time.Since(l.accepted) >= b.lasting() {
+			c.trouble, c.failures = &trouble{time.Now(), err}, 0
+		}
+	}
 	c.send.DropReserved()
 	for _, r := range c.requests {
 		r.id = 0
@@ -31,6 +58,7 @@ func (c *Client) tryAgain(err error) {
 	c.failures++
 	delay, again := c.again(err)
 	if !again {
+		err = c.verdict(err)
 		c.mu.Unlock()
 		c.finish(lost(err))
 		return
@@ -51,16 +79,11 @@ const maxTakeOvers = 3
 // again decides whether the cause allows another attempt, and when. mu is held.
 func (c *Client) again(err error) (time.Duration, bool) {
 	b := c.run.reconnect
-	if b == nil || c.stopping || b.Attempts > 0 && c.failures > b.Attempts {
+	if b == nil || c.stopping || c.exhausted() {
 		return 0, false
 	}
-	if errors.Is(err, ErrServerNotAuthenticated) {
-		return 0, false
-	}
-	if e, ok := errors.AsType[*ConnectError](err); ok && e.permanent() {
-		return 0, false
-	}
-	if e, ok := errors.AsType[*DisconnectError](err); ok {
+	n := c.failures
+	if e, ok := errors.AsType[*DisconnectError](err); ok && b.Within == 0 {
 		// A take-over may be our own doing: the CONNECT of a connection that
 		// broke, read late. When it happens again and again there is somebody
 		// to fight with.
@@ -69,17 +92,47 @@ func (c *Client) again(err error) (time.Duration, bool) {
 		} else if c.takeOver++; c.takeOver <= maxTakeOvers {
 			return b.delay(c.takeOver), true
 		}
-		if e.permanent() {
-			return 0, false
-		}
 	}
-	if _, ok := errors.AsType[*mqtt.Error](err); ok {
-		return 0, false // a Server that breaks the standard will do so again
-	}
-	if _, ok := errors.AsType[*SubscribeError](err); ok {
+	if permanent(err) {
 		return 0, false
 	}
-	return b.delay(c.failures), true
+	delay := b.delay(n)
+	if b.Within > 0 && c.trouble != nil {
+		delay = max(min(delay, c.trouble.left(b)), 0)
+	}
+	return delay, true
+}
+
+// exhausted tells that Attempts or Within are. mu is held.
+func (c *Client) exhausted() bool {
+	b := c.run.reconnect
+	return b.Attempts > 0 && c.failures > b.Attempts || b.Within > 0 && c.trouble != nil && c.trouble.left(b) <= 0
+}
+
+// permanent reports whether a new connection would end the same way.
+func permanent(err error) bool {
+	if e, ok := errors.AsType[*ConnectError](err); ok && e.permanent() {
+		return true
+	}
+	if e, ok := errors.AsType[*DisconnectError](err); ok && e.permanent() {
+		return true
+	}
+	if _, ok := errors.AsType[*mqtt.Error](err); ok {
+		return true // a Server that breaks the standard will do so again
+	}
+	if _, ok := errors.AsType[*SubscribeError](err); ok {
+		return true
+	}
+	return errors.Is(err, ErrServerNotAuthenticated)
+}
+
+// verdict is the error that a Client without another attempt ends with. mu is
+// held.
+func (c *Client) verdict(err error) error {
+	if c.run.reconnect == nil || c.trouble == nil || c.trouble.cause == nil || !c.exhausted() || permanent(err) {
+		return err
+	}
+	return &RetryError{After: time.Since(c.trouble.since), Cause: c.trouble.cause, Last: err}
 }
 
 // reconnect is one attempt, on the timer's goroutine.

@@ -144,16 +144,9 @@ func (t *tally) distribution(ms ...metric) *Distribution {
 	if h == nil {
 		return nil
 	}
-	at := func(p float64) time.Duration { return time.Duration(h.ValueAtQuantile(p)) }
-	d := &Distribution{
-		N: h.TotalCount(), Min: time.Duration(h.Min()), Mean: time.Duration(h.Mean()), Max: time.Duration(h.Max()),
-		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9),
-	}
+	d := distribution(h)
 	for _, m := range ms {
 		d.Clamped += t.clamped[m]
-	}
-	if blob, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase); err == nil {
-		d.HDR = string(blob) // the library has made it base64
 	}
 	return d
 }

@@ -40,8 +40,10 @@ type connectOptions struct {
 	props                      propertySets
 	tls                        tlsOptions
 	connectTimeout, retryDelay time.Duration
+	retryFor                   time.Duration
 	retry                      bool
 	retryMax                   int
+	lasting                    bool // the command goes on over a lost connection by itself
 	debug, quiet               bool
 
 	flag map[string]*option // by field name: how each was given
@@ -65,10 +67,14 @@ const (
 	groupConnectProperties = group("Properties of the connection (MQTT 5)")
 )
 
+// defaultRetryFor is how long sub and a stream of pub do without a connection.
+const defaultRetryFor = 5 * time.Second
+
 // flags returns them all. commands are the packets that -D may speak of, beside
 // connect, will and disconnect.
 func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
 	o.keepAlive, o.connectTimeout, o.retryDelay = client.DefaultKeepAlive, client.DefaultConnectTimeout, client.DefaultBackoffMin
+	o.retryFor = defaultRetryFor
 	o.wsHeader = http.Header{}
 	all := o.serverFlags()
 	all = append(all, o.clientFlags(append([]string{"connect", "will", "disconnect"}, commands...))...)
@@ -108,7 +114,8 @@ func (o *connectOptions) serverFlags() []*option {
 		g.text("ws-path", "`PATH` of the WebSocket (default: /mqtt)", &o.wsPath),
 		g.value("ws-header", "`HEADER` of the WebSocket request, \"Name: value\"; may be repeated", o.readHeader),
 		g.duration("connect-timeout", "`TIME` for one attempt to connect (default: 10s)", &o.connectTimeout),
-		g.toggle("retry", "try again when there is no connection at first, or it is lost", &o.retry),
+		g.toggle("retry", "try again for ever, when there is no connection at first or it is lost", &o.retry),
+		g.duration("retry-for", "`TIME` to try again for when it is lost, 0 for not at all (default: 5s for sub and for pub from a stream); with --retry also at first", &o.retryFor),
 		number(g, "retry-max", "`NUMBER` of attempts in a row; implies --retry (default: no end)", &o.retryMax, 1, 1<<31-1),
 		g.duration("retry-delay", "longest `TIME` before the first new attempt, doubled each time up to 30s; implies --retry", &o.retryDelay),
 	}
@@ -318,14 +325,29 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 	if err := o.session(&c); err != nil {
 		return c, err
 	}
-	if o.retry || o.flag["retry-max"].given() || o.flag["retry-delay"].given() {
-		c.Reconnect = &client.Backoff{Min: o.retryDelay, Max: max(o.retryDelay, client.DefaultBackoffMax), Attempts: o.retryMax, First: true}
-	}
+	c.Reconnect = o.backoff()
 	o.observe(&c, s, e.String())
 	if err := c.Validate(); err != nil {
 		return c, &usageError{text: plain(err)}
 	}
 	return c, nil
+}
+
+// backoff says how a connection is made anew, nil for not.
+func (o *connectOptions) backoff() *client.Backoff {
+	b := &client.Backoff{Min: o.retryDelay, Max: max(o.retryDelay, client.DefaultBackoffMax), Attempts: o.retryMax}
+	b.First = o.retry || o.flag["retry-max"].given() || o.flag["retry-delay"].given()
+	if asked := o.flag["retry-for"].given(); asked || o.lasting && !b.First {
+		if o.retryFor == 0 {
+			return nil
+		}
+		b.Within = o.retryFor
+		return b
+	}
+	if !b.First {
+		return nil
+	}
+	return b
 }
 
 // authenticate proves the password of -P or of the URL by --auth-method, in the
@@ -476,7 +498,7 @@ func (o *connectOptions) observe(c *client.Options, s *Stdio, url string) {
 			fmt.Fprintf(s.Err, "%s: connected\n", url)
 		case (state == client.Connecting || state == client.Reconnecting) && err != nil:
 			down = true
-			fmt.Fprintf(s.Err, "%s; trying again\n", explain(&connectFailure{url, err}))
+			fmt.Fprintf(s.Err, "%s; trying again\n", explain(&connectFailure{url, ended(err)}))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"mqt/mqtt"
 	"mqt/mqtt/client"
@@ -82,6 +83,11 @@ func shorten(s string) string {
 }
 
 func explainConnect(e *connectFailure) (text, hint string) {
+	if r, ok := errors.AsType[*client.RetryError](e.err); ok {
+		text, hint = explainRetry(e.url, r)
+		before, after, _ := strings.Cut(plain(e.err), plain(r))
+		return e.url + ": " + before + text + after, hint
+	}
 	if dial, ok := errors.AsType[*transport.DialError](e.err); ok {
 		return explainDial(e.url, dial)
 	}
@@ -104,6 +110,23 @@ func explainConnect(e *connectFailure) (text, hint string) {
 		return e.url + ": TLS: " + why, hint
 	}
 	return e.url + ": " + strings.TrimPrefix(plain(e.err), "connect: "), ""
+}
+
+// ended tells an attempt that failed from a connection that ended.
+func ended(err error) error {
+	if _, attempt := errors.AsType[*client.ConnectError](err); attempt {
+		return err
+	}
+	return fmt.Errorf("%w: %w", client.ErrConnectionLost, err)
+}
+
+// explainRetry says how it began and how it ended.
+func explainRetry(url string, r *client.RetryError) (text, hint string) {
+	var parts [2]string
+	for i, err := range []error{r.Cause, r.Last} {
+		parts[i], hint = explainConnect(&connectFailure{url, ended(err)})
+	}
+	return fmt.Sprintf("%s; gave up after %v: %s", strings.TrimPrefix(parts[0], url+": "), r.After.Round(100*time.Millisecond), strings.TrimPrefix(parts[1], url+": ")), hint
 }
 
 func explainDial(url string, e *transport.DialError) (text, hint string) {

@@ -87,6 +87,7 @@ func (o *pubOptions) readEncoding(s string) error {
 }
 
 func (o *pubOptions) run(ctx context.Context, s *Stdio) error {
+	o.connect.lasting = o.lines || o.json
 	c, err := o.connect.options(s)
 	if err != nil {
 		return err

@@ -66,7 +66,8 @@ _mqt() {
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
       '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
-      '*--retry[try again when there is no connection at first, or it is lost]' \
+      '*--retry[try again for ever, when there is no connection at first or it is lost]' \
+      '*--retry-for[TIME to try again for when it is lost, 0 for not at all (default\: 5s for sub and for pub from a stream); with --retry also at first]:TIME: ' \
       '*--retry-max[NUMBER of attempts in a row; implies --retry (default\: no end)]:NUMBER: ' \
       '*--retry-delay[longest TIME before the first new attempt, doubled each time up to 30s; implies --retry]:TIME: ' \
       '*-i[Client Identifier ID (default\: the server assigns one)]:ID: ' \
@@ -187,7 +188,8 @@ _mqt() {
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
       '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
-      '*--retry[try again when there is no connection at first, or it is lost]' \
+      '*--retry[try again for ever, when there is no connection at first or it is lost]' \
+      '*--retry-for[TIME to try again for when it is lost, 0 for not at all (default\: 5s for sub and for pub from a stream); with --retry also at first]:TIME: ' \
       '*--retry-max[NUMBER of attempts in a row; implies --retry (default\: no end)]:NUMBER: ' \
       '*--retry-delay[longest TIME before the first new attempt, doubled each time up to 30s; implies --retry]:TIME: ' \
       '*-i[Client Identifier ID (default\: the server assigns one)]:ID: ' \

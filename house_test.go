@@ -57,7 +57,7 @@ func house() []row {
 			third: append([]string{"github.com/ncruces/go-strftime"}, color...)},
 		{pkg: "mqt/cmd", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/completions", "mqt/mqtt/flow", "mqt/mqtt/transport",
 			"mqt/mqtt/store", "mqt/mqtt/client", "mqt/mqtt/access", "mqt/mqtt/broker", "mqt/mqtt/bench", "mqt/format"},
-			third: append([]string{"github.com/urfave/cli/v2", "github.com/prometheus/client_golang", "go.yaml.in/yaml/v3",
+			third: append([]string{"github.com/urfave/cli/v2", "github.com/itchyny/gojq", "github.com/prometheus/client_golang", "go.yaml.in/yaml/v3",
 				"golang.org/x/term"}, color...)},
 		{pkg: "mqt", house: []string{"mqt/cmd"}},
 	}

@@ -29,6 +29,7 @@ type Delivery struct {
 	link   *link     // the connection that waits for the acknowledgement
 	seq    uint64    // place in its ackQueue
 	acked  bool
+	left   bool // no message: the place of one that was left in the Session
 }
 
 // chain is a list of messages, bytes long in memory.
@@ -254,6 +255,8 @@ func (l *link) admitQoS(p *mqtt.Publish) (again bool, err error) {
 	case d == nil: // handled: only the PUBREC was lost
 		l.acks.add(p.PacketID, mqtt.QoS2, true)
 		l.releaseAcks()
+	case d.link != l && d.left: // given back, so it is delivered again
+		return false, nil
 	case d.link != l: // the consumer still has it; its Ack answers here now
 		d.link, d.seq = l, l.acks.add(p.PacketID, mqtt.QoS2, false)
 	}
@@ -333,7 +336,20 @@ const flushAcksAt = 4 << 10
 // [MQTT-4.6.0-3], [MQTT-4.5.0-2]; until then the message holds a place of our Receive Maximum.
 // It does nothing at QoS 0, a second time, or for a QoS 1 message whose
 // connection has ended: the Server sends that again.
-func (d *Delivery) Ack() {
+func (d *Delivery) Ack() { d.settle(owedAck{}) }
+
+// Refuse says that the message cannot be handled: the PUBACK or PUBREC has a
+// Reason Code from 0x80 on, and the Server sends the message never again. Before
+// 5.0 there is no such answer, and it is Ack. Otherwise it is as Ack.
+func (d *Delivery) Refuse(code mqtt.ReasonCode) { d.settle(owedAck{code: code}) }
+
+// Leave says that the message will not be acknowledged, so that those behind it
+// can be. It keeps its place of our Receive Maximum, and the Server sends it
+// again over the next connection of the Session. Otherwise it is as Ack.
+func (d *Delivery) Leave() { d.settle(owedAck{left: true}) }
+
+// settle gives the message its end.
+func (d *Delivery) settle(how owedAck) {
 	if d.QoS == mqtt.QoS0 {
 		return
 	}
@@ -345,7 +361,11 @@ func (d *Delivery) Ack() {
 	}
 	d.acked = true
 	if d.QoS == mqtt.QoS2 && c.held[d.PacketID] == d {
-		delete(c.held, d.PacketID)
+		if how.left {
+			c.held[d.PacketID] = &Delivery{link: d.link, left: true}
+		} else {
+			delete(c.held, d.PacketID)
+		}
 	}
 	l := d.link
 	d.link = nil
@@ -353,7 +373,10 @@ func (d *Delivery) Ack() {
 		c.mu.Unlock()
 		return
 	}
-	l.acks.done(d.seq)
+	if l.version < mqtt.V50 {
+		how.code = mqtt.Success
+	}
+	l.acks.done(d.seq, how)
 	l.releaseAcks()
 	flush := l.pending != nil && len(l.pending.b) >= flushAcksAt
 	if !flush && l.pending != nil && !l.ackArmed {
@@ -373,16 +396,17 @@ func (d *Delivery) Ack() {
 // releaseAcks sends the acknowledgements whose turn has come. mu is held.
 func (l *link) releaseAcks() {
 	for {
-		id, qos, ok := l.acks.next()
-		if !ok {
+		a, ok := l.acks.next()
+		switch {
+		case !ok:
 			return
-		}
-		if qos == mqtt.QoS1 {
-			l.ack(mqtt.TypePuback, id, mqtt.Success)
+		case a.left:
+		case a.qos == mqtt.QoS1:
+			l.ack(mqtt.TypePuback, a.id, a.code)
 			l.c.recv.Puback()
-		} else {
-			l.ack(mqtt.TypePubrec, id, mqtt.Success)
-			l.c.recv.Pubrec(id, mqtt.Success)
+		default:
+			l.ack(mqtt.TypePubrec, a.id, a.code)
+			l.c.recv.Pubrec(a.id, a.code)
 		}
 	}
 }
@@ -398,6 +422,8 @@ type ackQueue struct {
 type owedAck struct {
 	id   mqtt.PacketID
 	qos  mqtt.QoS
+	code mqtt.ReasonCode
+	left bool // it is not sent
 	done bool
 }
 
@@ -413,17 +439,21 @@ func (q *ackQueue) add(id mqtt.PacketID, qos mqtt.QoS, done bool) uint64 {
 		q.list = append(q.list[:0], q.list[q.head:]...)
 		q.head = 0
 	}
-	q.list = append(q.list, owedAck{id, qos, done})
+	q.list = append(q.list, owedAck{id: id, qos: qos, done: done})
 	return q.base + uint64(len(q.list)) - 1
 }
 
-func (q *ackQueue) done(seq uint64) { q.list[seq-q.base].done = true }
+// done gives the acknowledgement with that number its code, or none.
+func (q *ackQueue) done(seq uint64, how owedAck) {
+	a := &q.list[seq-q.base]
+	a.code, a.left, a.done = how.code, how.left, true
+}
 
-func (q *ackQueue) next() (mqtt.PacketID, mqtt.QoS, bool) {
+// next takes the first acknowledgement off, if it is its turn.
+func (q *ackQueue) next() (owedAck, bool) {
 	if q.head == len(q.list) || !q.list[q.head].done {
-		return 0, 0, false
+		return owedAck{}, false
 	}
-	a := q.list[q.head]
 	q.head++
-	return a.id, a.qos, true
+	return q.list[q.head-1], true
 }

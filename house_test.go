@@ -39,6 +39,7 @@ func house() []row {
 	return []row{
 		{pkg: "mqt/mqtt"},
 		{pkg: "mqt/mqtt/topic"},
+		{pkg: "mqt/mqtt/template"}, // one language of ${name}, for pub and bench
 		{pkg: "mqt/completions"},
 		{pkg: "mqt/mqtt/flow", house: []string{"mqt/mqtt"}},
 		{pkg: "mqt/mqtt/transport", house: []string{"mqt/mqtt"},
@@ -51,11 +52,11 @@ func house() []row {
 			third: []string{"golang.org/x/crypto", "github.com/golang-jwt/jwt/v5", "github.com/xdg-go/scram"}},
 		{pkg: "mqt/mqtt/broker",
 			house: []string{"mqt/mqtt", "mqt/mqtt/access", "mqt/mqtt/topic", "mqt/mqtt/flow", "mqt/mqtt/transport", "mqt/mqtt/store"}},
-		{pkg: "mqt/mqtt/bench", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/mqtt/client"},
+		{pkg: "mqt/mqtt/bench", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/mqtt/template", "mqt/mqtt/client"},
 			third: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
 		{pkg: "mqt/format", house: []string{"mqt/mqtt", "mqt/mqtt/bench"},
 			third: append([]string{"github.com/ncruces/go-strftime"}, color...)},
-		{pkg: "mqt/cmd", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/completions", "mqt/mqtt/flow", "mqt/mqtt/transport",
+		{pkg: "mqt/cmd", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/mqtt/template", "mqt/completions", "mqt/mqtt/flow", "mqt/mqtt/transport",
 			"mqt/mqtt/store", "mqt/mqtt/client", "mqt/mqtt/access", "mqt/mqtt/broker", "mqt/mqtt/bench", "mqt/format"},
 			third: append([]string{"github.com/urfave/cli/v2", "github.com/itchyny/gojq", "github.com/prometheus/client_golang", "go.yaml.in/yaml/v3",
 				"golang.org/x/term"}, color...)},

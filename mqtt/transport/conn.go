@@ -337,6 +337,15 @@ func (c *Conn) TLS() *tls.ConnectionState {
 	return &s
 }
 
+// HandshakeTime is how long ago a Listener had accepted the connection when its handshakes were done and it was handed
+// out; 0 where there were none.
+func (c *Conn) HandshakeTime() time.Duration {
+	if c.filt == nil {
+		return 0
+	}
+	return c.filt.took
+}
+
 // Stats returns the bytes read and written so far.
 func (c *Conn) Stats() Stats {
 	return Stats{In: c.in.Load(), Out: c.sum.Load()}

@@ -18,7 +18,8 @@ type link struct {
 	tls      *tls.Conn
 	below    *tlsBelow // what tls reads and writes
 	ws       *webSocket
-	pre      []byte // bytes behind the WebSocket handshake
+	pre      []byte        // bytes behind the WebSocket handshake
+	took     time.Duration // of a Listener: the handshakes
 
 	wmu sync.Mutex
 }
@@ -79,7 +80,7 @@ func (l *link) Close() error {
 
 // detach hands the layers over to c.
 func (l *link) detach(c *Conn) *filters {
-	f := &filters{tls: l.tls, below: l.below, ws: l.ws, pre: l.pre}
+	f := &filters{tls: l.tls, below: l.below, ws: l.ws, pre: l.pre, took: l.took}
 	if l.below != nil {
 		l.below.c = c
 	}
@@ -95,6 +96,7 @@ type filters struct {
 	dry      bool    // crypto/tls has nothing left; asking it would only make the stack grow
 	wire     *outbuf // ciphertext; guarded by the Conn's mu
 	farewell bool    // the Close frame and close_notify are written
+	took     time.Duration
 }
 
 func (f *filters) copies() bool { return f != nil }

@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// DefaultMaxHandshakes is how many TLS and WebSocket handshakes may be under way.
-const DefaultMaxHandshakes = 4096
-
 // What ALPN calls the protocols over TLS: the registry has mqtt, and WebSocket begins as a request of HTTP/1.1.
 const (
 	alpnMQTT = "mqtt"
@@ -38,12 +35,22 @@ type ListenOptions struct {
 	// Header is sent with the WebSocket response.
 	Header http.Header
 
-	// HandshakeTimeout bounds the handshakes of TLS and WebSocket. Default DefaultHandshakeTimeout.
+	// HandshakeTimeout bounds the handshakes of TLS and WebSocket, both together from accept. Default
+	// DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
 
-	// MaxHandshakes bounds how many of them are under way; more connections wait to be accepted. Default
+	// MaxHandshakes bounds how many of them are under way. For one more, the host with the most sheds its oldest. Default
 	// DefaultMaxHandshakes.
 	MaxHandshakes int
+
+	// MaxHandshakesPerHost bounds those of one host, see [PeerHost]; its next connection is closed at once. This machine
+	// may have MaxHandshakes. Default DefaultMaxHandshakesPerHost.
+	MaxHandshakesPerHost int
+
+	// Admit is asked about a peer before its connection costs a handshake of TLS or WebSocket, and must not block; false
+	// closes it. leave is called when the handshakes are over, just before accept if they went well. Connections without
+	// handshakes are left to accept. Default: everybody may come.
+	Admit func(peer net.Addr) (leave func(), ok bool)
 
 	// UnixMode is the mode of a Unix socket's file. Default: what the umask leaves.
 	UnixMode fs.FileMode
@@ -60,7 +67,7 @@ type Listener struct {
 	opt  ListenOptions
 	conn *Options
 	tls  *tls.Config
-	sem  chan struct{}
+	busy *handshakes
 	wg   sync.WaitGroup
 
 	closed chan struct{}
@@ -103,9 +110,15 @@ func newListener(nl net.Listener, e *Endpoint, o ListenOptions) *Listener {
 	if o.MaxHandshakes <= 0 {
 		o.MaxHandshakes = DefaultMaxHandshakes
 	}
+	if o.MaxHandshakesPerHost <= 0 {
+		o.MaxHandshakesPerHost = DefaultMaxHandshakesPerHost
+	}
+	if o.Admit == nil {
+		o.Admit = func(net.Addr) (func(), bool) { return func() {}, true }
+	}
 	l := &Listener{
 		nl: nl, ep: *e, opt: o, conn: o.Conn.withDefaults(),
-		sem:    make(chan struct{}, o.MaxHandshakes),
+		busy:   newHandshakes(o.MaxHandshakes, o.MaxHandshakesPerHost),
 		closed: make(chan struct{}),
 	}
 	if e.TLS() {
@@ -242,32 +255,45 @@ func (l *Listener) Serve(ctx context.Context, accept func(*Conn) Handler) error 
 	}
 }
 
-// handle starts nc, by way of its handshakes.
+// handle starts nc, by way of its handshakes. It never waits for a peer.
 func (l *Listener) handle(ctx context.Context, nc net.Conn, accept func(*Conn) Handler) {
 	if !l.ep.TLS() && !l.ep.WebSocket() {
 		l.start(nc, accept)
 		return
 	}
-	select {
-	case l.sem <- struct{}{}:
-	case <-l.closed:
+	peer := nc.RemoteAddr()
+	leave, ok := l.opt.Admit(peer)
+	if !ok {
 		_ = nc.Close()
 		return
 	}
-	l.wg.Add(1)
-	go func() {
-		defer l.wg.Done()
-		defer func() { <-l.sem }()
-		hctx, cancel := context.WithTimeout(ctx, l.opt.HandshakeTimeout)
-		defer cancel()
+	ctx, end := context.WithCancelCause(ctx)
+	h, err := l.busy.enter(peer, end)
+	if err != nil {
+		end(err)
+		_ = nc.Close()
+		leave()
+		l.report(peer, fmt.Errorf("transport: handshake: %w", err))
+		return
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, l.opt.HandshakeTimeout)
+	l.wg.Go(func() {
 		lk := &link{Conn: nc}
-		if step, err := lk.handshake(hctx, func(lk *link) (string, error) { return lk.server(hctx, l) }); err != nil {
+		step, err := lk.handshake(ctx, func(lk *link) (string, error) { return lk.server(ctx, l) })
+		cancel()
+		end(nil)
+		l.busy.leave(h)
+		if err != nil {
 			_ = nc.Close()
-			l.report(nc.RemoteAddr(), fmt.Errorf("transport: %s handshake: %w", step, err))
+			leave()
+			l.report(peer, fmt.Errorf("transport: %s handshake: %w", step, err))
 			return
 		}
+		lk.took = time.Since(begun)
+		leave()
 		l.start(lk, accept)
-	}()
+	})
 }
 
 func (l *Listener) start(nc net.Conn, accept func(*Conn) Handler) {

@@ -253,16 +253,21 @@ func (c *conn) mayPublish(topic string) bool {
 		return true
 	}
 	rights := c.s.rightsBy(acl)
-	if j := &c.judged; j.rights != rights || j.topic != topic {
-		*j = judgement{rights, topic, rights.MayPublish(topic)}
-		if !j.ok {
-			c.b.opt.Log.Info("publish denied", "client", c.s.clientID, "user", c.s.username, "topic", topic)
+	if c.judged.rights == rights && c.judged.topic == topic {
+		if !c.judged.ok {
+			c.b.count.deniedPublish.Add(1)
 		}
+		return c.judged.ok
 	}
-	if !c.judged.ok {
+	ok := rights.MayPublish(topic)
+	if len(topic) <= longTopic {
+		c.judged = judgement{rights, topic, ok}
+	}
+	if !ok {
 		c.b.count.deniedPublish.Add(1)
+		c.b.opt.Log.Info("publish denied", "client", c.s.clientID, "user", c.s.username, "topic", topic)
 	}
-	return c.judged.ok
+	return ok
 }
 
 // mayLeaveWill asks the ACL about the will of a CONNECT.

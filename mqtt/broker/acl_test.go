@@ -269,7 +269,7 @@ func TestDeniedRedeliveryIsNotInFlight(t *testing.T) {
 		w.b.SetACL(aclOf(t, "everyone\ndeny all t"))
 		a, _ = w.connect(mqtt.V50, "a", persistent)
 		a.quiet()
-		equal(t, "memory", w.b.Stats().Memory, 0)
+		equal(t, "memory", w.underWay(), 0)
 		w.b.SetACL(nil)
 		a.send(publish(mqtt.QoS1, 1, "t", payload))
 		a.message("t", payload)

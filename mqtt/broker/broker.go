@@ -23,7 +23,7 @@ type Broker struct {
 	count  counters
 	excess [NumLimits]excess
 	limits atomic.Pointer[Options]
-	memory transport.Budget // queues, and out-buffers of who does not read
+	memory transport.Budget // what clients have us keep, and out-buffers of who does not read
 	gate   gate
 	sys    sys
 	turns  sync.Pool
@@ -65,7 +65,7 @@ func New(o Options) (*Broker, error) {
 	b.tokens.Store(o.Tokens)
 	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
-	b.retained.timer.owner = &b.retained
+	b.retained.b, b.retained.timer.owner = b, &b.retained
 	if b.opt.SysInterval > 0 {
 		b.sys.start(b)
 	}

@@ -52,6 +52,7 @@ type conn struct {
 	aliases   flow.AliasIn
 	lastTopic string    // the last name that was validated
 	topics    []routing // what this publisher sent to lately
+	held      int64     // bytes of aliases and topics
 	nextTopic int
 
 	accepted  time.Duration // when the connection was made
@@ -141,7 +142,7 @@ func (c *conn) handle(t *turn, pkt mqtt.Packet, malformed error) error {
 	case *mqtt.Pingreq:
 		return c.answer(t, &mqtt.Pingresp{}) // [MQTT-3.12.4-1]
 	case *mqtt.Disconnect:
-		return c.disconnect(p)
+		return c.disconnect(t, p)
 	case *mqtt.Auth:
 		return c.authPacket(t, p)
 	}
@@ -283,6 +284,7 @@ func (c *conn) Closed(err error) {
 	}
 	t := c.b.beginTurn(nil)
 	defer t.end()
+	c.settle(t)
 	c.detach(t, errors.Is(err, errShutdown))
 }
 

@@ -70,7 +70,9 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 		c.refuse(t, p, err)
 		return err
 	}
-	err = c.enter(p, user)
+	if err = c.b.affordsSession(t, p, user, c.tc.RemoteAddr()); err == nil {
+		err = c.enter(p, user)
+	}
 	if err == nil {
 		err = c.b.attach(t, c, p, user, connack)
 	}
@@ -229,7 +231,7 @@ func newClientID() string {
 // [MQTT-3.1.1: 3.1.4-2].
 func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack *mqtt.Connack) error {
 	for {
-		s, old, err := b.claim(p, user)
+		s, old, err := b.claim(t, p, user)
 		if err != nil {
 			return err
 		}
@@ -247,7 +249,7 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack 
 // claim finds or makes the session of a Client Identifier. old is one that a
 // clean start ends, or that belongs to nobody. One that belongs to another user
 // is not given away, whatever the client calls itself.
-func (b *Broker) claim(p *mqtt.Connect, user string) (s, old *session, err error) {
+func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -270,6 +272,7 @@ func (b *Broker) claim(p *mqtt.Connect, user string) (s, old *session, err error
 	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, username: user}
 	fresh.timer.owner = fresh
 	fresh.sender.UsePool(&b.pool)
+	fresh.charge(t, recordCost(p.ClientID, user))
 	b.sessions[p.ClientID] = fresh
 	return fresh, s, nil
 }
@@ -324,7 +327,8 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	b := s.b
 	connack.SessionPresent = s.kept && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true
-	s.expiry, s.will, s.willAt, s.endAt = b.sessionExpiry(p), newWill(p), 0, 0 // [MQTT-3.1.2-7]
+	s.expiry, s.willAt, s.endAt = b.sessionExpiry(p), 0, 0 // [MQTT-3.1.2-7]
+	s.setWill(t, newWill(p))
 	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
 	s.sender.Reset(min(peer, b.opt.MaxInflight))
 	ours := b.opt.ReceiveMaximum

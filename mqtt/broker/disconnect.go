@@ -7,7 +7,7 @@ import (
 )
 
 // disconnect handles DISCONNECT, section 3.14.4.
-func (c *conn) disconnect(p *mqtt.Disconnect) error {
+func (c *conn) disconnect(t *turn, p *mqtt.Disconnect) error {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -22,7 +22,7 @@ func (c *conn) disconnect(p *mqtt.Disconnect) error {
 		s.expiry = min(expiry, c.b.opt.MaxSessionExpiry)
 	}
 	if p.ReasonCode == mqtt.Success {
-		s.will = nil // [MQTT-3.14.4-3], [MQTT-3.1.1: 3.14.4-3], [MQTT-3.1.2-10]
+		s.setWill(t, nil) // [MQTT-3.14.4-3], [MQTT-3.1.1: 3.14.4-3], [MQTT-3.1.2-10]
 	}
 	return errDisconnected
 }
@@ -40,7 +40,7 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	s.conn = nil
 	s.online.Store(nil)
 	if shutdown {
-		s.will = nil
+		s.setWill(t, nil)
 	}
 	now := c.b.timers.now()
 	w := s.will
@@ -55,7 +55,7 @@ func (c *conn) detach(t *turn, shutdown bool) {
 		if w.delay > 0 {
 			s.willAt, w = now+w.delay, nil
 		} else {
-			s.will = nil // [MQTT-3.1.1: 3.1.2-10]
+			s.setWill(t, nil) // [MQTT-3.1.1: 3.1.2-10]
 		}
 	}
 	c.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))

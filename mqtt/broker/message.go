@@ -22,7 +22,7 @@ type message struct {
 	expire bool          // it has an expiry
 	size   int           // what it takes in memory
 
-	holders atomic.Int32 // sessions that hold it, for counting its memory once
+	holders atomic.Int32 // who keeps it, for counting its memory once
 }
 
 // expired reports whether the message may no longer be sent [MQTT-3.3.2-5].

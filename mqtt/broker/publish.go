@@ -16,7 +16,7 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	if err := c.throttleMessage(t); err != nil {
 		return err
 	}
-	name, err := c.topicName(p)
+	name, err := c.topicName(t, p)
 	if err != nil {
 		return err
 	}
@@ -65,9 +65,9 @@ func wildResponse(ps mqtt.Properties) bool {
 
 // topicName resolves an alias and returns the Topic Name as a string that may
 // be kept. A publisher mostly repeats its topics, which then cost nothing.
-func (c *conn) topicName(p *mqtt.Publish) (string, error) {
+func (c *conn) topicName(t *turn, p *mqtt.Publish) (string, error) {
 	if alias, ok := p.Properties.Number(mqtt.TopicAlias); ok {
-		name, err := c.aliases.Resolve(uint16(alias), p.Topic)
+		name, err := c.resolve(t, uint16(alias), p.Topic)
 		if err != nil || len(p.Topic) == 0 {
 			return name, err
 		}
@@ -84,8 +84,34 @@ func (c *conn) topicName(p *mqtt.Publish) (string, error) {
 	if err := topic.ValidateName(name); err != nil {
 		return "", invalidName(err) // [MQTT-3.3.2-2]
 	}
-	c.lastTopic = name
+	if len(name) <= longTopic {
+		c.lastTopic = name
+	}
 	return name, nil
+}
+
+// longTopic is the length above which a name is not remembered beside the aliases
+// and routes, which are counted.
+const longTopic = 1 << 10
+
+// resolve finds the name of a Topic Alias, or gives it another.
+func (c *conn) resolve(t *turn, alias uint16, name []byte) (string, error) {
+	if len(name) > 0 {
+		old, err := c.aliases.Resolve(alias, nil)
+		grow := int64(len(name) - len(old))
+		if err != nil {
+			grow += aliasCost // it is new, or the error comes again
+		}
+		if grow > 0 && !t.affords(grow) {
+			c.b.exceeded(LimitMemory, c.clientID(), c.tc.RemoteAddr())
+			return "", &mqtt.Error{Code: mqtt.QuotaExceeded, Statement: "4.13", Text: "the memory for topic aliases is used up"}
+		}
+		if found, err := c.aliases.Resolve(alias, name); err != nil {
+			return found, err
+		}
+		c.charge(t, grow)
+	}
+	return c.aliases.Resolve(alias, nil)
 }
 
 // travelling returns the properties that go on to subscribers, unaltered and in

@@ -214,7 +214,7 @@ func TestMaxMemoryOfQueues(t *testing.T) {
 		}
 		w.client(v, "b") // a clean start ends the other session
 		s = w.b.Stats()
-		equal(w.t, "waiting and memory", [2]int64{s.Waiting, s.Memory}, [2]int64{0, 0})
+		equal(w.t, "waiting and memory", [2]int64{s.Waiting, w.underWay()}, [2]int64{0, 0})
 	})
 }
 
@@ -242,7 +242,7 @@ func TestMaxMemoryOfOutBuffers(t *testing.T) {
 			p.turn <- struct{}{}
 		}
 		synctest.Wait()
-		equal(w.t, "memory", w.b.Stats().Memory, 0)
+		equal(w.t, "memory", w.underWay(), 0)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 // retention holds the retained messages, section 3.3.1.3. They are no part of a
 // Session [MQTT-3.1.1: 3.1.2-7].
 type retention struct {
+	b     *Broker
 	tree  topic.NameTree[*message]
 	mu    sync.Mutex // held by writers
 	bytes int64
@@ -32,7 +33,7 @@ func (b *Broker) retain(t *turn) bool {
 	defer r.mu.Unlock()
 	if len(p.payload) == 0 {
 		if old, ok := r.tree.Delete(p.topic); ok {
-			r.drop(old)
+			r.drop(t, old)
 		}
 		return true
 	}
@@ -47,9 +48,16 @@ func (b *Broker) retain(t *turn) bool {
 		b.exceeded(LimitRetained, from(p), nil)
 		return false
 	}
+	if cost := retainedGrowth(m, old); cost > 0 && !t.affords(cost) {
+		b.count.droppedRetained.Add(1)
+		b.exceeded(LimitMemory, from(p), nil)
+		return false
+	}
 	r.tree.Set(m.topic, m)
+	t.keep(m)
+	t.tally.held += retainedCost + treeCost(m.topic)
 	if replace {
-		r.drop(old)
+		r.drop(t, old)
 	}
 	r.bytes += int64(m.size)
 	if m.expire && r.expiring.Add(1) == 1 {
@@ -66,8 +74,18 @@ func from(p *publication) string {
 	return p.from.clientID
 }
 
+// retainedGrowth is how much more memory m takes than old, which may be nil.
+func retainedGrowth(m, old *message) int64 {
+	if old != nil {
+		return int64(m.size - old.size)
+	}
+	return int64(m.size) + messageCost + retainedCost + treeCost(m.topic)
+}
+
 // drop accounts for a message that is gone.
-func (r *retention) drop(m *message) {
+func (r *retention) drop(t *turn, m *message) {
+	t.discard(m)
+	t.tally.held -= retainedCost + treeCost(m.topic)
 	r.bytes -= int64(m.size)
 	if m.expire {
 		r.expiring.Add(-1)
@@ -76,12 +94,14 @@ func (r *retention) drop(m *message) {
 
 // due throws expired messages away.
 func (r *retention) due(now time.Duration) time.Duration {
+	t := r.b.beginTurn(nil)
+	defer t.end()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, m := range r.tree.All() {
 		if m.expired(now) {
 			r.tree.Delete(name)
-			r.drop(m)
+			r.drop(t, m)
 		}
 	}
 	if r.expiring.Load() == 0 {

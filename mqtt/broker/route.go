@@ -60,24 +60,36 @@ func (b *Broker) routesOf(t *turn, c *conn, topic string, from *session) ([]rout
 	t.routes = b.match(t.routes[:0], t, acl, topic, from)
 	t.groups = b.shared.tree.AppendMatches(t.groups[:0], topic)
 	if c != nil && len(t.routes) <= maxCachedRoutes {
-		c.remember(routing{topic, acl, epoch, shares, slices.Clone(t.routes), slices.Clone(t.groups)})
+		c.remember(t, routing{topic, acl, epoch, shares, slices.Clone(t.routes), slices.Clone(t.groups)})
 	}
 	return t.routes, t.groups
 }
 
-func (c *conn) remember(r routing) {
-	for i := range c.topics {
-		if c.topics[i].topic == r.topic {
-			c.topics[i] = r
-			return
-		}
+// remember puts r in the place of the one with its topic, or of the oldest, as
+// far as there is memory.
+func (c *conn) remember(t *turn, r routing) {
+	i := slices.IndexFunc(c.topics, func(have routing) bool { return have.topic == r.topic })
+	if i < 0 && len(c.topics) == cachedTopics {
+		i = c.nextTopic
+		c.nextTopic = (c.nextTopic + 1) % cachedTopics
 	}
-	if len(c.topics) < cachedTopics {
-		c.topics = append(c.topics, r)
+	grow := r.cost()
+	if i >= 0 {
+		grow -= c.topics[i].cost()
+	}
+	switch {
+	case grow > 0 && !t.affords(grow):
 		return
+	case i >= 0:
+		c.topics[i] = r
+	default:
+		c.topics = append(c.topics, r)
 	}
-	c.topics[c.nextTopic] = r
-	c.nextTopic = (c.nextTopic + 1) % cachedTopics
+	c.charge(t, grow)
+}
+
+func (r *routing) cost() int64 {
+	return topicCost + int64(len(r.topic)+routeCost*len(r.direct)+8*len(r.groups))
 }
 
 // match appends a route for each session with a matching subscription that may

@@ -35,6 +35,7 @@ type session struct {
 	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
 	subs     subscriptions
 	flying   int           // bytes of what is in flight
+	held     int64         // bytes of the record, its subscriptions and its will
 	holding  int           // retained messages are being sent: QoS 0 may not pass them
 	kept     bool          // it has been connected before
 	expiry   uint32        // Session Expiry Interval in seconds
@@ -94,7 +95,7 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 // by the flow control of the others [MQTT-4.9.0-3], [MQTT-3.3.4-10]. s.mu is held.
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
 	q := s.queueOf(d)
-	if c == nil || !q.empty() || !s.start(t, c, d, p) {
+	if c == nil || !q.empty() || d.qos > mqtt.QoS0 && !t.affordsFlight(s, d) || !s.start(t, c, d, p) {
 		s.enqueue(t, d)
 	}
 }
@@ -190,12 +191,11 @@ func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
 func (s *session) enqueue(t *turn, d *delivery) {
 	b := s.b
 	o := b.limit()
-	held := b.memory.Used() + t.tally.held
 	switch {
 	case s.queue.n+s.queue0.n >= o.MaxQueue || s.queue.bytes+s.queue0.bytes+d.size() > o.MaxQueueBytes:
 		b.count.droppedQueue.Add(1)
 		b.exceeded(LimitQueue, s.clientID, nil)
-	case held+int64(d.size()) > o.MaxMemory || d.qos == mqtt.QoS0 && b.memory.High():
+	case !t.affords(d.cost()) || d.qos == mqtt.QoS0 && b.memory.High():
 		b.count.droppedMemory.Add(1)
 		b.exceeded(LimitMemory, s.clientID, nil)
 	default:
@@ -206,32 +206,12 @@ func (s *session) enqueue(t *turn, d *delivery) {
 	}
 }
 
-// waitCost is what a place in a queue or in flight takes, beside its message.
-const waitCost = 32
-
-// hold counts a delivery that a session keeps, in a queue or in flight. A
-// message is counted once, however many keep it.
-func (t *turn) hold(d *delivery) {
-	t.tally.held += waitCost
-	if d.m.holders.Add(1) == 1 {
-		t.tally.held += int64(d.size())
-	}
-}
-
 // pop takes the first delivery out of q. s.mu is held.
 func (t *turn) pop(q *queue) *delivery {
 	d := q.pop()
 	t.tally.waiting--
 	t.release(d)
 	return d
-}
-
-// release is the end of hold.
-func (t *turn) release(d *delivery) {
-	t.tally.held -= waitCost
-	if d.m.holders.Add(-1) == 0 {
-		t.tally.held -= int64(d.size())
-	}
 }
 
 // pump sends what the new connection owes again, then what waits, as far as
@@ -329,6 +309,7 @@ func (s *session) finish(t *turn) {
 	s.ended = true
 	subs, w := s.subs.all(), s.will
 	left := s.unfinished(t)
+	s.charge(t, -s.held)
 	s.subs, s.will, s.queue, s.queue0 = subscriptions{}, nil, queue{}, queue{}
 	s.sender, s.receiver = flow.Sender[*delivery]{}, flow.Receiver{}
 	s.waiting.Store(-1)
@@ -386,7 +367,8 @@ func (s *session) due(now time.Duration) time.Duration {
 	}
 	var w *will
 	if s.willAt != 0 && now >= s.willAt {
-		w, s.will, s.willAt = s.will, nil, 0
+		w, s.willAt = s.will, 0
+		s.setWill(t, nil)
 	}
 	next := earliest(s.willAt, s.endAt)
 	s.mu.Unlock()

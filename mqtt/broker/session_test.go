@@ -312,14 +312,14 @@ func TestResumingWhatIsEnded(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		first, _ := w.connect(mqtt.V50, "x", persistent)
 		late := &mqtt.Connect{Version: mqtt.V50, ClientID: "x"}
-		s, _, err := w.b.claim(late, "") // finds the Session ...
+		turn := w.b.beginTurn(nil)
+		defer turn.end()
+		s, _, err := w.b.claim(turn, late, "") // finds the Session ...
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.client(mqtt.V50, "x") // ... which a clean start ends
 		first.gone(mqtt.SessionTakenOver)
-		turn := w.b.beginTurn(nil)
-		defer turn.end()
 		equal(t, "welcome to what has ended", s.welcome(turn, &conn{b: w.b}, late, &mqtt.Connack{}), false)
 	})
 }
@@ -329,14 +329,14 @@ func TestResumingWhatIsEnded(t *testing.T) {
 func TestCleanStartThatIsOvertaken(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
 		clean := &mqtt.Connect{Version: mqtt.V50, ClientID: "x", CleanStart: true}
-		s, _, err := w.b.claim(clean, "")
+		turn := w.b.beginTurn(nil)
+		defer turn.end()
+		s, _, err := w.b.claim(turn, clean, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		faster, ack := w.connect(mqtt.V50, "x", persistent)
 		equal(t, "session present", ack.SessionPresent, false)
-		turn := w.b.beginTurn(nil)
-		defer turn.end()
 		equal(t, "welcome to another's", s.welcome(turn, &conn{b: w.b}, clean, &mqtt.Connack{}), false)
 		faster.quiet()
 	})

@@ -26,7 +26,7 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	for i := range p.Subscriptions {
 		sub := &subscription{s: c.s, filter: p.Subscriptions[i].Filter, Subscription: p.Subscriptions[i], ids: ids}
 		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
-		code, fresh, err := c.addSubscription(sub)
+		code, fresh, err := c.addSubscription(t, sub)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") 
 
 // addSubscription makes sub one of the session's, in the place of one with the
 // same filter [MQTT-3.8.4-3]. fresh: there was none.
-func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh bool, err error) {
+func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode, fresh bool, err error) {
 	if topic.ValidateFilter(sub.filter) != nil {
 		// The packet is sound, this filter is not: the others may stand.
 		return mqtt.TopicFilterInvalid, false, nil
@@ -93,6 +93,13 @@ func (c *conn) addSubscription(sub *subscription) (code mqtt.ReasonCode, fresh b
 	if !known && s.subs.len() >= c.b.limit().MaxSubscriptions {
 		c.b.exceeded(LimitSubscriptions, s.clientID, nil)
 		return mqtt.QuotaExceeded, false, nil
+	}
+	if !known {
+		if !t.affords(sub.cost()) {
+			c.b.exceeded(LimitMemory, s.clientID, nil)
+			return mqtt.QuotaExceeded, false, nil
+		}
+		s.charge(t, sub.cost())
 	}
 	s.subs.set(sub)
 	if shared {

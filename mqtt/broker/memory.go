@@ -1,0 +1,153 @@
+package broker
+
+import (
+	"net"
+
+	"mqt/mqtt"
+	"mqt/mqtt/topic"
+)
+
+// All that clients can have the broker keep is counted on Broker.memory, in
+// bytes: sessions with their texts, wills and subscriptions, what waits in
+// queues and is in flight, retained messages, Topic Aliases and what publishers
+// remember. Each is counted where it is kept and discounted where it is given
+// up, by the turn that does so; what one turn adds is seen by others at its end.
+
+// What a thing takes beside its texts, about: the struct, its places in maps and
+// trees.
+const (
+	sessionCost      = 512
+	willCost         = 128
+	subscriptionCost = 256
+	retainedCost     = 192
+	aliasCost        = 48
+	topicCost        = 128
+	routeCost        = 48
+	waitCost         = 32 // a place in a queue or in flight
+	messageCost      = 64 // what delivery.size adds to message.size
+	levelCost        = 128
+	flatLevels       = 4 // whose nodes in a tree are in the costs above, or shared
+)
+
+// spareInFlight is what one session may have in flight above MaxMemory, as long
+// as all together take no more than an eighth above it: who fills the queues
+// does not stop those who keep up.
+const spareInFlight = 64 << 10
+
+// used is how much is counted, what this turn has added included.
+func (t *turn) used() int64 { return t.b.memory.Used() + t.tally.held }
+
+// affords reports whether n more bytes may be kept.
+func (t *turn) affords(n int64) bool { return t.used()+n <= t.b.limit().MaxMemory }
+
+// treeCost is what a place in a tree takes for a name or filter: one with many
+// levels makes as many nodes.
+func treeCost(name string) int64 {
+	n := int64(len(name))
+	if levels := topic.Levels(name); levels > flatLevels {
+		n += int64(levels-flatLevels) * levelCost
+	}
+	return n
+}
+
+func (sub *subscription) cost() int64 { return subscriptionCost + treeCost(sub.filter) }
+
+// cost is what a will takes, 0 for none.
+func (w *will) cost() int64 {
+	if w == nil {
+		return 0
+	}
+	return willCost + int64(len(w.Topic)+len(w.Payload)+w.Properties.Memory())
+}
+
+// recordCost is what a session is counted with that does nothing.
+func recordCost(clientID, username string) int64 {
+	return sessionCost + int64(len(clientID)+len(username))
+}
+
+// charge counts n bytes more for the session, or fewer. s.mu is held, or nobody
+// else knows s.
+func (s *session) charge(t *turn, n int64) {
+	s.held += n
+	t.tally.held += n
+}
+
+// setWill puts another will in the place of the session's, nil for none. s.mu is
+// held.
+func (s *session) setWill(t *turn, w *will) {
+	s.charge(t, w.cost()-s.will.cost())
+	s.will = w
+}
+
+// charge counts n bytes more for the connection, or fewer.
+func (c *conn) charge(t *turn, n int64) {
+	c.held += n
+	t.tally.held += n
+}
+
+// settle gives back all that is counted for the connection.
+func (c *conn) settle(t *turn) {
+	c.charge(t, -c.held)
+	c.topics = nil
+	c.aliases.Reset(0)
+}
+
+// keep counts one more who keeps m. A message is counted once, however many keep
+// it.
+func (t *turn) keep(m *message) {
+	if m.holders.Add(1) == 1 {
+		t.tally.held += int64(m.size + messageCost)
+	}
+}
+
+// discard is the end of keep.
+func (t *turn) discard(m *message) {
+	if m.holders.Add(-1) == 0 {
+		t.tally.held -= int64(m.size + messageCost)
+	}
+}
+
+// hold counts a delivery that a session keeps, in a queue or in flight.
+func (t *turn) hold(d *delivery) {
+	t.tally.held += waitCost
+	t.keep(d.m)
+}
+
+// release is the end of hold.
+func (t *turn) release(d *delivery) {
+	t.tally.held -= waitCost
+	t.discard(d.m)
+}
+
+// cost is what hold is about to count.
+func (d *delivery) cost() int64 {
+	if d.m.holders.Load() > 0 {
+		return waitCost
+	}
+	return waitCost + int64(d.size())
+}
+
+// affordsFlight reports whether d may be in flight to s. s.mu is held.
+func (t *turn) affordsFlight(s *session, d *delivery) bool {
+	n, most := t.used()+d.cost(), t.b.limit().MaxMemory
+	return n <= most || n <= most+most/8 && s.flying+d.size() <= spareInFlight
+}
+
+// affordsSession is asked before a CONNECT makes a session, or brings a will to
+// one. Who comes back to what waits for it is let in, with a small will in any
+// case: reading makes room.
+func (b *Broker) affordsSession(t *turn, p *mqtt.Connect, user string, addr net.Addr) error {
+	b.mu.Lock()
+	s := b.sessions[p.ClientID]
+	known := s != nil && s.username == user
+	b.mu.Unlock()
+	n := newWill(p).cost()
+	if !known {
+		n += recordCost(p.ClientID, user)
+	}
+	if known && n <= sessionCost || t.affords(n) {
+		return nil
+	}
+	b.exceeded(LimitMemory, p.ClientID, addr)
+	return refuse(mqtt.QuotaExceeded, "3.2.2.2", "the memory for sessions is used up")
+}

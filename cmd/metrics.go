@@ -114,6 +114,7 @@ func newBrokerMetrics(b *broker.Broker) *brokerMetrics {
 			total("connections_accepted", "Network connections so far.", func(s *broker.Stats) int64 { return s.Accepted }),
 			total("connections_refused", "Connections refused before or with CONNACK.", func(s *broker.Stats) int64 { return s.Refused }),
 			total("connection_errors", "Connections that ended by an error of the peer.", func(s *broker.Stats) int64 { return s.ProtocolErrors }),
+			total("handshakes_failed", "TLS and WebSocket handshakes that failed or were refused.", func(s *broker.Stats) int64 { return s.Handshakes }),
 			total("clients_admitted", "Clients that were let in.", func(s *broker.Stats) int64 { return s.Admitted }),
 			total("packets_received", "Packets of any type.", func(s *broker.Stats) int64 { return s.Packets }),
 			total("packets_sent", "Packets of any type.", func(s *broker.Stats) int64 { return s.PacketsSent }),

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -85,12 +84,6 @@ func (b *Broker) ListenOn(nl net.Listener, e *transport.Endpoint, o transport.Li
 	return transport.ListenOn(nl, e, o)
 }
 
-func (b *Broker) prepare(o *transport.ListenOptions) {
-	o.Conn.OutLimit = b.opt.OutLimit
-	o.Conn.Budget = &b.memory
-	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
-}
-
 // Serve accepts connections from l until ctx is done or l is closed. Several
 // listeners may be served at once.
 func (b *Broker) Serve(ctx context.Context, l *transport.Listener) error {
@@ -103,7 +96,7 @@ func (b *Broker) Serve(ctx context.Context, l *transport.Listener) error {
 // Accept returns the handler of a new Network Connection, whichever transport
 // made it.
 func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
-	c := &conn{b: b, tc: tc, accepted: b.timers.now()}
+	c := &conn{b: b, tc: tc, accepted: b.timers.now() - tc.HandshakeTime()}
 	c.timer.owner = c
 	b.mu.Lock()
 	b.conns.add(c)
@@ -113,17 +106,7 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	b.count.connections.Add(1)
 	b.count.accepted.Add(1)
 	b.timers.set(&c.timer, c.accepted+b.opt.ConnectTimeout)
-	o := b.limit()
-	if near := b.gate.arrive(tc.RemoteAddr()); closed || n > 2*o.MaxConnections || near > 2*o.MaxPerAddress {
-		// Too many to even hear their CONNECT.
-		b.count.refused.Add(1)
-		switch {
-		case closed:
-		case n > 2*o.MaxConnections:
-			b.exceeded(LimitConnections, "", tc.RemoteAddr())
-		default:
-			b.exceeded(LimitAddress, "", tc.RemoteAddr())
-		}
+	if b.overTwice(b.limit(), closed, n, b.gate.arrive(tc.RemoteAddr()), tc.RemoteAddr()) {
 		tc.Abort(errShutdown)
 	}
 	return c

@@ -9,6 +9,7 @@ import (
 
 	"mqt/mqtt"
 	"mqt/mqtt/topic"
+	"mqt/mqtt/transport"
 )
 
 // Limit names what somebody can exceed, in Stats and in the log.
@@ -30,13 +31,14 @@ const (
 	LimitMemory                     // MaxMemory
 	LimitRetained                   // MaxRetained, MaxRetainedBytes
 	LimitChecks                     // clients whose credentials are being checked
+	LimitHandshakes                 // TLS and WebSocket handshakes under way
 	NumLimits                       // how many there are
 )
 
 // String returns the name in lower case, such as "message-rate".
 func (l Limit) String() string {
 	return [NumLimits]string{"connections", "address", "user", "sessions", "connect-rate", "message-rate", "byte-rate",
-		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "authentications"}[l]
+		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "authentications", "handshakes"}[l]
 }
 
 // logEvery is how often an exceeded limit is worth a line: who floods us may not flood the log.
@@ -151,28 +153,14 @@ type gate struct {
 	connect bucket     // CONNECT packets
 	addrs   map[netip.Addr]int
 	users   map[string]int
-	clients int // with a Session
+	pending atomic.Int64 // TLS and WebSocket handshakes, which addrs counts too
+	clients int          // with a Session
 	most    int
 	total   int64 // so far
 }
 
-// addrOf is what MaxPerAddress counts by: an IPv4 address or the /64 of an IPv6 address, which one host has to itself.
-// This machine is not counted: proxies and load tests live here.
-func addrOf(a net.Addr) (netip.Addr, bool) {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}, false
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		p, _ := ip.Prefix(64)
-		if ip.IsLoopback() {
-			return netip.Addr{}, false
-		}
-		return p.Addr(), true
-	}
-	return ip, ip.IsValid() && !ip.IsLoopback()
-}
+// addrOf is what MaxPerAddress counts by; this machine is not counted.
+func addrOf(a net.Addr) (netip.Addr, bool) { return transport.PeerHost(a) }
 
 // arrive counts a connection from its address and returns how many there are now, 0 where that is not counted.
 func (g *gate) arrive(a net.Addr) int {
@@ -200,16 +188,24 @@ func (g *gate) fromAddress(a net.Addr) int {
 	return g.addrs[ip]
 }
 
-// leave forgets a connection: its address and, if it was admitted, its user.
-func (g *gate) leave(c *conn) {
-	ip, ok := addrOf(c.tc.RemoteAddr())
+// depart forgets a connection from an address.
+func (g *gate) depart(a net.Addr) {
+	ip, ok := addrOf(a)
+	if !ok {
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if ok {
-		if g.addrs[ip]--; g.addrs[ip] <= 0 {
-			delete(g.addrs, ip)
-		}
+	if g.addrs[ip]--; g.addrs[ip] <= 0 {
+		delete(g.addrs, ip)
 	}
+}
+
+// leave forgets a connection: its address and, if it was admitted, its user.
+func (g *gate) leave(c *conn) {
+	g.depart(c.tc.RemoteAddr())
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if !c.admitted {
 		return
 	}

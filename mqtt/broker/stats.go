@@ -29,6 +29,7 @@ type Stats struct {
 	// Network Connections that were refused, and those that ended by an error
 	// of the peer.
 	Refused, ProtocolErrors int64
+	Handshakes              int64 // of TLS and WebSocket that failed or were not let finish
 
 	// What the ACL did not allow: PUBLISH packets and wills, subscriptions, and
 	// messages that had waited when it was changed. What is not delivered
@@ -63,7 +64,7 @@ type counters struct {
 	waiting                                          atomic.Int64
 	droppedSlow, droppedQueue, droppedMemory         atomic.Int64
 	droppedExpired, droppedTooLarge, droppedRetained atomic.Int64
-	refused, protocolErrors                          atomic.Int64
+	refused, protocolErrors, handshakes              atomic.Int64
 	deniedPublish, deniedSubscribe, deniedWaiting    atomic.Int64
 }
 
@@ -89,7 +90,7 @@ func (b *Broker) Stats() Stats {
 		DroppedSlow: n.droppedSlow.Load(), DroppedQueue: n.droppedQueue.Load(), DroppedMemory: n.droppedMemory.Load(),
 		DroppedExpired: n.droppedExpired.Load(), DroppedTooLarge: n.droppedTooLarge.Load(),
 		DroppedRetained: n.droppedRetained.Load(),
-		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(),
+		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(), Handshakes: n.handshakes.Load(),
 		DeniedPublish: n.deniedPublish.Load(), DeniedSubscribe: n.deniedSubscribe.Load(), DeniedWaiting: n.deniedWaiting.Load(),
 	}
 	b.gate.count(&s)

@@ -90,6 +90,7 @@ func (y *sys) values(s *Stats, now time.Duration) []value {
 		{"store/messages/count", s.Retained + s.Waiting}, {"store/messages/bytes", s.RetainedBytes + s.Memory},
 		{"heap/current", int64(heap)}, {"heap/maximum", int64(y.heapMost)},
 		{"connections/refused", s.Refused}, {"connections/errors", s.ProtocolErrors},
+		{"connections/handshakes/failed", s.Handshakes},
 	} {
 		vs = append(vs, value{n.name, strconv.FormatInt(n.n, 10)})
 	}

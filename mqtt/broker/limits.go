@@ -272,7 +272,7 @@ func (c *conn) allowConnect(t *turn, p *mqtt.Connect) error {
 // one is about to be closed.
 func (c *conn) enter(p *mqtt.Connect, user string) error {
 	limit := c.b.limit().MaxPerUser
-	if limit > 0 && c.b.connected(p.ClientID) {
+	if limit > 0 && c.b.connected(p.ClientID, user) {
 		limit++
 	}
 	if limit == 0 {
@@ -289,10 +289,10 @@ func (c *conn) enter(p *mqtt.Connect, user string) error {
 	return nil
 }
 
-// connected reports whether a client has a connection.
-func (b *Broker) connected(clientID string) bool {
+// connected reports whether a client of that user has a connection.
+func (b *Broker) connected(clientID, user string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.sessions[clientID]
-	return s != nil && s.online.Load() != nil
+	return s != nil && s.username == user && s.online.Load() != nil
 }

@@ -92,8 +92,10 @@ func TestMaxPerUser(t *testing.T) {
 			w.t.Error("not taken over")
 		}
 		as("u", "d").refused(refusedBy(v, mqtt.QuotaExceeded))
+		as("u", "nobody1").refused(refusedBy(v, mqtt.QuotaExceeded)) // takes over what does not count
+		as("u", "c").refused(refusedBy(v, mqtt.QuotaExceeded))
 		s := w.b.Stats()
-		equal(w.t, "exceeded", s.Exceeded[LimitUser], 2)
+		equal(w.t, "exceeded", s.Exceeded[LimitUser], 4)
 		equal(w.t, "clients", s.Clients, 7)
 		equal(w.t, "users", len(w.b.gate.users), 2)
 	})

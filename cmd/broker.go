@@ -136,6 +136,7 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 
 	stop()
 	wg.Wait()
+	plan.refused.sum()
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	return errors.Join(err, b.Shutdown(bye))

@@ -30,11 +30,12 @@ type plan struct {
 	options   transport.ListenOptions
 	warning   string        // about listeners that others can reach
 	certs     *certificates // nil without TLS
+	refused   *refusals
 }
 
 // plan checks the settings without listening yet.
 func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
-	p := &plan{port: o.port, warning: o.access.warning()}
+	p := &plan{port: o.port, warning: o.access.warning(), refused: &refusals{log: log}}
 	for _, u := range o.listen {
 		e, err := transport.ParseURL(u)
 		if err != nil {
@@ -49,13 +50,7 @@ func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
 	if p.port < 0 && len(p.endpoints)+len(p.sockets) == 0 {
 		p.port = 1883
 	}
-	p.options.OnError = func(peer net.Addr, err error) {
-		from := "-"
-		if peer != nil {
-			from = peer.String()
-		}
-		log.Info("connection refused", "addr", from, "err", err)
-	}
+	p.options.OnError = p.refused.tell
 	if err := p.secure(&o.tls); err != nil {
 		return nil, errors.Join(err, p.close())
 	}

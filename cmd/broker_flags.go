@@ -57,6 +57,7 @@ func limitFlags(o *broker.Options) []*option {
 		number(g, "max-connections-per-address", "* `NUMBER` from one address, or one IPv6 /64; not of this machine (default: 10000)", &o.MaxPerAddress, 1, most),
 		number(g, "max-connections-per-user", "* `NUMBER` of one user (default: any)", &o.MaxPerUser, 0, most),
 		number(g, "max-sessions", "* `NUMBER` of sessions, connected or not (default: 1000000)", &o.MaxSessions, 1, most),
+		number(g, "max-sessions-per-user", "* `NUMBER` of sessions of one user, connected or not (default: any)", &o.MaxSessionsPerUser, 0, most),
 		number(g, "connect-rate", "* `NUMBER` of CONNECT a second, of all (default: any)", &o.ConnectRate, 0, most),
 		number(g, "message-rate", "* `NUMBER` of messages a second of one client (default: any)", &o.MessageRate, 0, most),
 		size(g, "byte-rate", "* `SIZE` that one client may send a second (default: any)", &o.ByteRate, 0),
@@ -73,9 +74,9 @@ func limitFlags(o *broker.Options) []*option {
 		number(g, "max-queue", "* `NUMBER` of messages waiting for a session (default: 100000)", &o.MaxQueue, 1, most),
 		size(g, "max-queue-bytes", "* `SIZE` of them (default: 64MiB)", &o.MaxQueueBytes, 1),
 		size(g, "max-out-bytes", "`SIZE` of what waits for a connection (default: 8MiB)", &o.OutLimit, 1),
-		size(g, "max-memory", "* `SIZE` of what waits in all queues and for clients that do not read (default: 1GiB)", &o.MaxMemory, 1),
+		size(g, "max-memory", "* `SIZE` of all that clients have the broker keep: queues, what is in flight, retained messages, sessions (default: 1GiB)", &o.MaxMemory, 1),
 		number(g, "max-retained", "* `NUMBER` of retained messages (default: 1000000)", &o.MaxRetained, 1, most),
-		size(g, "max-retained-bytes", "* `SIZE` of them (default: 1GiB)", &o.MaxRetainedBytes, 1),
+		size(g, "max-retained-bytes", "* `SIZE` of them (default: half of --max-memory)", &o.MaxRetainedBytes, 1),
 		g.value("max-qos", "`QOS` that is the highest: 0, 1 or 2 (default: 2)", func(s string) error {
 			q, err := parseQoS(s)
 			o.MaximumQoS = &q

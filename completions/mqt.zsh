@@ -375,6 +375,7 @@ _mqt() {
       '*--max-connections-per-address[* NUMBER from one address, or one IPv6 /64; not of this machine (default\: 10000)]:NUMBER: ' \
       '*--max-connections-per-user[* NUMBER of one user (default\: any)]:NUMBER: ' \
       '*--max-sessions[* NUMBER of sessions, connected or not (default\: 1000000)]:NUMBER: ' \
+      '*--max-sessions-per-user[* NUMBER of sessions of one user, connected or not (default\: any)]:NUMBER: ' \
       '*--connect-rate[* NUMBER of CONNECT a second, of all (default\: any)]:NUMBER: ' \
       '*--message-rate[* NUMBER of messages a second of one client (default\: any)]:NUMBER: ' \
       '*--byte-rate[* SIZE that one client may send a second (default\: any)]:SIZE: ' \
@@ -391,9 +392,9 @@ _mqt() {
       '*--max-queue[* NUMBER of messages waiting for a session (default\: 100000)]:NUMBER: ' \
       '*--max-queue-bytes[* SIZE of them (default\: 64MiB)]:SIZE: ' \
       '*--max-out-bytes[SIZE of what waits for a connection (default\: 8MiB)]:SIZE: ' \
-      '*--max-memory[* SIZE of what waits in all queues and for clients that do not read (default\: 1GiB)]:SIZE: ' \
+      '*--max-memory[* SIZE of all that clients have the broker keep\: queues, what is in flight, retained messages, sessions (default\: 1GiB)]:SIZE: ' \
       '*--max-retained[* NUMBER of retained messages (default\: 1000000)]:NUMBER: ' \
-      '*--max-retained-bytes[* SIZE of them (default\: 1GiB)]:SIZE: ' \
+      '*--max-retained-bytes[* SIZE of them (default\: half of --max-memory)]:SIZE: ' \
       '*--max-qos[QOS that is the highest\: 0, 1 or 2 (default\: 2)]:QOS:(0 1 2)' \
       '*--help[show the flags]' \
       '*: :'

@@ -40,6 +40,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
+	owners   map[string]int // sessions of a user
 	conns    connList
 	serial   uint64
 	closed   bool
@@ -56,6 +57,7 @@ func New(o Options) (*Broker, error) {
 		timers:   newTimers(),
 		done:     make(chan struct{}),
 		sessions: make(map[string]*session),
+		owners:   make(map[string]int),
 		empty:    make(chan struct{}),
 		checks:   newChecks(),
 	}
@@ -140,6 +142,14 @@ func (b *Broker) forgetSession(s *session) {
 	defer b.mu.Unlock()
 	if b.sessions[s.clientID] == s {
 		delete(b.sessions, s.clientID)
+		b.disown(s)
+	}
+}
+
+// disown counts a session less for its user. b.mu is held.
+func (b *Broker) disown(s *session) {
+	if b.owners[s.username]--; b.owners[s.username] <= 0 {
+		delete(b.owners, s.username)
 	}
 }
 

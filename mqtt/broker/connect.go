@@ -268,6 +268,14 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 		b.exceeded(LimitSessions, p.ClientID, nil)
 		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
 	}
+	if most := b.limit().MaxSessionsPerUser; most > 0 && user != "" && b.owners[user] >= most && (s == nil || s.username != user) {
+		b.exceeded(LimitUserSessions, p.ClientID, nil)
+		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions of this user")
+	}
+	if s != nil {
+		b.disown(s)
+	}
+	b.owners[user]++
 	b.serial++
 	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, username: user}
 	fresh.timer.owner = fresh

@@ -30,6 +30,7 @@ const (
 	LimitQueue                      // MaxQueue, MaxQueueBytes
 	LimitMemory                     // MaxMemory
 	LimitRetained                   // MaxRetained, MaxRetainedBytes
+	LimitUserSessions               // MaxSessionsPerUser
 	LimitChecks                     // clients whose credentials are being checked
 	LimitHandshakes                 // TLS and WebSocket handshakes under way
 	NumLimits                       // how many there are
@@ -38,7 +39,7 @@ const (
 // String returns the name in lower case, such as "message-rate".
 func (l Limit) String() string {
 	return [NumLimits]string{"connections", "address", "user", "sessions", "connect-rate", "message-rate", "byte-rate",
-		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "authentications", "handshakes"}[l]
+		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "user-sessions", "authentications", "handshakes"}[l]
 }
 
 // logEvery is how often an exceeded limit is worth a line: who floods us may not flood the log.
@@ -69,7 +70,7 @@ func (b *Broker) exceeded(l Limit, client string, addr net.Addr) {
 func (b *Broker) limit() *Options { return b.limits.Load() }
 
 // SetLimits puts other limits in force while the broker runs: of o it takes MaxConnections, MaxPerAddress, MaxPerUser,
-// MaxSessions, ConnectRate, MessageRate, ByteRate, MaxTopicLevels, MaxTopicLength, MaxSubscriptions, MaxQueue,
+// MaxSessions, MaxSessionsPerUser, ConnectRate, MessageRate, ByteRate, MaxTopicLevels, MaxTopicLength, MaxSubscriptions, MaxQueue,
 // MaxQueueBytes, MaxMemory, MaxRetained and MaxRetainedBytes. What is held already stays. The other fields are as in New:
 // clients and listeners were told.
 func (b *Broker) SetLimits(o Options) error {

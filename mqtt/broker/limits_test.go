@@ -66,6 +66,40 @@ func TestMaxSessions(t *testing.T) {
 	})
 }
 
+func TestMaxSessionsPerUser(t *testing.T) {
+	users := usersOf(t, "u", "secret", "other", "secret")
+	eachVersion(t, Options{MaxSessionsPerUser: 2, Users: users}, func(w *world, v mqtt.Version) {
+		try := func(user, id string) *peer {
+			p := w.dial(v)
+			c := hello(v, id)
+			persistent(c)
+			if user != "" {
+				withPassword(user, "secret")(c)
+			}
+			p.send(c)
+			return p
+		}
+		in := func(user, id string) {
+			p := try(user, id)
+			equal(w.t, "CONNACK", next[*mqtt.Connack](p).ReasonCode, mqtt.Success)
+			p.drop()
+		}
+		in("u", "a")
+		in("u", "b")
+		try("u", "c").refused(refusedBy(v, mqtt.QuotaExceeded))
+		in("u", "a")
+		for i := range 3 {
+			in("", fmt.Sprint("nobody", i))
+		}
+		try("u", "nobody1").refused(refusedBy(v, mqtt.QuotaExceeded)) // which would be the user's from now on
+		in("other", "c")
+		w.known(v, "u", "a").send(&mqtt.Disconnect{}) // a clean start ends that
+		in("u", "d")
+		equal(w.t, "exceeded", w.b.Stats().Exceeded[LimitUserSessions], 2)
+		equal(w.t, "owners", w.b.owners, map[string]int{"": 3, "u": 2, "other": 1})
+	})
+}
+
 func TestMaxSubscriptions(t *testing.T) {
 	eachVersion(t, Options{MaxSubscriptions: 3}, func(w *world, v mqtt.Version) {
 		p, other := w.client(v, "x"), w.client(v, "other")
@@ -226,14 +260,14 @@ func TestAnswersNobodyReads(t *testing.T) {
 func TestOptionsValidate(t *testing.T) {
 	three := mqtt.QoS(3)
 	o := Options{MaximumQoS: &three, MaximumPacketSize: 63, MaxConnections: -1, MaxSessions: -1, MaxQueue: -1, MaxQueueBytes: -1, OutLimit: -1,
-		MaxSubscriptions: -1, MaxRetained: -1, MaxRetainedBytes: -1, ConnectTimeout: -1, MaxPerAddress: -1, MaxPerUser: -1, ConnectRate: -1, MessageRate: -1,
+		MaxSubscriptions: -1, MaxRetained: -1, MaxRetainedBytes: -1, ConnectTimeout: -1, MaxPerAddress: -1, MaxPerUser: -1, MaxSessionsPerUser: -1, ConnectRate: -1, MessageRate: -1,
 		ByteRate: -1, MaxTopicLevels: -1, MaxTopicLength: -1, MaxMemory: -1, SysInterval: -1}
 	_, err := New(o)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		t.Fatalf("got %v, want all faults joined", err)
 	}
-	equal(t, "faults", len(joined.Unwrap()), 20)
+	equal(t, "faults", len(joined.Unwrap()), 21)
 }
 
 // Graceful end: 0x8B to 5.0, nothing to the others, what is owed is sent, wills

@@ -227,7 +227,7 @@ func TestMaxMemoryOfEverything(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 60_000)
-	o := Options{MaxMemory: 100_000}
+	o := Options{MaxMemory: 100_000, MaxRetainedBytes: 1 << 20}
 	eachVersion(t, o, func(w *world, v mqtt.Version) {
 		p := w.client(v, "subscriber")
 		p.send(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: long}, {Filter: long + "y"}, {Filter: long}}})

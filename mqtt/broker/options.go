@@ -63,6 +63,9 @@ type Options struct {
 	MessageRate, ByteRate int
 	// MaxSessions bounds Sessions, connected or not. Default 1,000,000.
 	MaxSessions int
+	// MaxSessionsPerUser bounds the Sessions of one authenticated user, connected
+	// or not. More are refused with 0x97. Default 0: as many as there may be.
+	MaxSessionsPerUser int
 
 	// MaxKeepAlive is the longest Keep Alive in seconds that is accepted; a
 	// 5.0 client is given it as Server Keep Alive. Default 65,535: any, also
@@ -111,10 +114,13 @@ type Options struct {
 	// takes a burst of QoS 0; who does not read at all is closed after a minute.
 	OutLimit int
 
-	// MaxMemory bounds what waits in all queues and in the out-buffers of clients
-	// that do not read, in bytes. From three quarters of it on, QoS 0 for these
-	// clients is dropped sooner; at the limit queues take no more. What is in
-	// flight counts, but goes on up to MaxQueueBytes. Default 1 GiB.
+	// MaxMemory bounds all that clients have the server keep, in bytes: queues, what
+	// is in flight, the out-buffers of clients that do not read, retained messages,
+	// sessions with their subscriptions and wills, and Topic Aliases. From three
+	// quarters of it on, QoS 0 for clients that do not read is dropped sooner. At
+	// the limit messages are dropped and counted, and what else would take more is
+	// answered 0x97; 64 KiB in flight are spared for a client that keeps up, as
+	// long as all together take no more than an eighth on top. Default 1 GiB.
 	MaxMemory int64
 
 	// MaxSubscriptions bounds the subscriptions of one session; one more is
@@ -122,7 +128,7 @@ type Options struct {
 	MaxSubscriptions int
 	// MaxRetained bounds the retained messages, and MaxRetainedBytes the sum
 	// of their topics and payloads. One more is answered 0x97. Defaults
-	// 1,000,000 and 1 GiB.
+	// 1,000,000, and half of MaxMemory.
 	MaxRetained      int
 	MaxRetainedBytes int64
 }
@@ -141,7 +147,7 @@ func (o *Options) Validate() error {
 		name  string
 		value int64
 	}{
-		{"connections", int64(o.MaxConnections)}, {"sessions", int64(o.MaxSessions)},
+		{"connections", int64(o.MaxConnections)}, {"sessions", int64(o.MaxSessions)}, {"sessions of a user", int64(o.MaxSessionsPerUser)},
 		{"queue length", int64(o.MaxQueue)}, {"queue bytes", int64(o.MaxQueueBytes)},
 		{"connections of an address", int64(o.MaxPerAddress)}, {"connections of a user", int64(o.MaxPerUser)},
 		{"CONNECT rate", int64(o.ConnectRate)}, {"message rate", int64(o.MessageRate)}, {"byte rate", int64(o.ByteRate)},
@@ -178,7 +184,7 @@ func (o Options) withDefaults() Options {
 	set(&o.OutLimit, 8<<20)
 	set(&o.MaxSubscriptions, 10_000)
 	set(&o.MaxRetained, 1_000_000)
-	set(&o.MaxRetainedBytes, 1<<30)
+	set(&o.MaxRetainedBytes, o.MaxMemory/2)
 	if o.MaximumQoS == nil {
 		q := mqtt.QoS2
 		o.MaximumQoS = &q

@@ -5,6 +5,7 @@
 //	users.go      the password file
 //	hash.go       argon2id, bcrypt and mosquitto's two hashes
 //	scram.go      verifiers for SCRAM, and the server's side of it
+//	decoy.go      what a user looks like who does not exist
 //	jwt.go jwk.go JSON Web Tokens, and the keys that they are checked with
 //	acl.go        rules, and what they grant to one client
 //	aclfile.go    the access control file

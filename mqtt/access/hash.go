@@ -19,6 +19,8 @@ import (
 type hashed interface {
 	// verify compares in constant time. It takes long, by intent.
 	verify(password []byte) bool
+	// cost tells apart what takes verify more or less time.
+	cost() string
 }
 
 // The cost of a new argon2id hash: RFC 9106 with the memory that OWASP asks of
@@ -129,8 +131,14 @@ func (h argonHash) verify(password []byte) bool {
 	return subtle.ConstantTimeCompare(key, h.key) == 1
 }
 
+func (h argonHash) cost() string {
+	return fmt.Sprintf("argon2id m=%d,t=%d,p=%d,%d", h.memory, h.time, h.threads, len(h.key))
+}
+
 // bcryptHash is the whole text.
 type bcryptHash string
+
+func (h bcryptHash) cost() string { return "bcrypt " + strings.Split(string(h), "$")[2] }
 
 func (h bcryptHash) verify(password []byte) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h), password) == nil
@@ -161,6 +169,8 @@ func (h pbkdf2Hash) verify(password []byte) bool {
 	return err == nil && subtle.ConstantTimeCompare(key, h.key) == 1
 }
 
+func (h pbkdf2Hash) cost() string { return "$7$ " + strconv.Itoa(h.iterations) }
+
 // saltedSHA512 is mosquitto's $6$, from before version 2.
 type saltedSHA512 struct{ salt, key []byte }
 
@@ -170,3 +180,5 @@ func (h saltedSHA512) verify(password []byte) bool {
 	sum.Write(h.salt)
 	return subtle.ConstantTimeCompare(sum.Sum(nil), h.key) == 1
 }
+
+func (h saltedSHA512) cost() string { return "$6$" }

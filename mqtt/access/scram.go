@@ -126,6 +126,11 @@ func (v Verifier) Matches(password string) bool {
 	return err == nil && hmac.Equal(k.StoredKey, v.StoredKey)
 }
 
+// cost is what a client is told of a verifier, but for the salt itself.
+func (v Verifier) cost() string {
+	return fmt.Sprintf("%s %d,%d", v.Method, v.Iterations, len(v.Salt))
+}
+
 // decoy is the verifier of a user who has none: as it would look if there were
 // one, always the same for the same name, and fulfilled by no password. So
 // that the same question is not answered differently tomorrow, it depends on
@@ -139,8 +144,8 @@ func decoy(user string, like Verifier) Verifier {
 		mac.Write([]byte(user))
 		return mac.Sum(nil)
 	}
-	salt := derive("salt")
-	return Verifier{like.Method, like.Iterations, salt[:min(len(like.Salt), len(salt))], derive("stored"), derive("server")}
+	salt := slices.Concat(derive("salt"), derive("more salt"))[:len(like.Salt)]
+	return Verifier{like.Method, like.Iterations, salt, derive("stored"), derive("server")}
 }
 
 // ErrProof is a password that is wrong, or a user that does not exist; ErrScram
@@ -165,11 +170,12 @@ func (u *Users) Scram(method string) (s *Scram, ok bool) {
 }
 
 func (u *Users) scramServer(method string) (*scram.Server, bool) {
-	like, ok := u.anyVerifier(method)
+	decoys, ok := u.scram[method]
 	if !ok {
 		return nil, false
 	}
 	server, err := scramHash(method).NewServer(func(user string) (scram.StoredCredentials, error) {
+		like, _ := decoys.pick(user)
 		v := decoy(user, like) // always, so that it takes as long
 		for _, have := range u.verifiers(user) {
 			if have.Method == method {
@@ -227,23 +233,12 @@ func parseVerifiers(s string) (hashed, error) {
 
 func (h scramHashes) verify(password []byte) bool { return h[0].Matches(string(password)) }
 
+func (h scramHashes) cost() string { return h[0].cost() }
+
 // verifiers are those of a user, nil if there are none.
 func (u *Users) verifiers(user string) scramHashes {
 	h, _ := u.byName[user].(scramHashes)
 	return h
-}
-
-// anyVerifier is the first of a method.
-func (u *Users) anyVerifier(method string) (Verifier, bool) {
-	for _, h := range u.all {
-		all, _ := h.(scramHashes)
-		for _, v := range all {
-			if v.Method == method {
-				return v, true
-			}
-		}
-	}
-	return Verifier{}, false
 }
 
 // HashScram returns verifiers of both methods as a line of the file holds them.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,15 +12,15 @@ import (
 // Users are the names with their password hashes.
 type Users struct {
 	byName map[string]hashed
-	all    []hashed // in the file's order
-	seed   maphash.Seed
+	decoys lookalikes[hashed]              // for the password of who is not there
+	scram  map[string]lookalikes[Verifier] // by method
 }
 
 // ParseUsers reads a password file: name:hash on each line; empty lines and
 // those that begin with # are skipped. file names it in errors, which are a
 // *FileError.
 func ParseUsers(file string, text []byte) (*Users, error) {
-	u := &Users{byName: make(map[string]hashed), seed: maphash.MakeSeed()}
+	u := &Users{byName: make(map[string]hashed), scram: make(map[string]lookalikes[Verifier])}
 	n := 0
 	for line := range bytes.Lines(text) {
 		n++
@@ -32,12 +32,13 @@ func ParseUsers(file string, text []byte) (*Users, error) {
 			return nil, &FileError{file, n, err.Error()}
 		}
 	}
-	if len(u.all) == 0 { // so that it takes as long to find nobody
-		h, err := parseHash(Hash(nil))
+	if len(u.byName) == 0 { // so that it takes as long to find nobody
+		text := Hash(nil)
+		h, err := parseHash(text)
 		if err != nil {
 			return nil, fmt.Errorf("access: %w", err)
 		}
-		u.all = append(u.all, h)
+		u.decoys.add(h.cost(), h, []byte(text))
 	}
 	return u, nil
 }
@@ -54,7 +55,13 @@ func (u *Users) add(name, hash string) error {
 		return fmt.Errorf("user %q: %w", name, err)
 	}
 	u.byName[name] = h
-	u.all = append(u.all, h)
+	u.decoys.add(h.cost(), h, []byte(hash))
+	all, _ := h.(scramHashes)
+	for _, v := range all {
+		l := u.scram[v.Method]
+		l.add(v.cost(), v, slices.Concat(v.StoredKey, v.ServerKey))
+		u.scram[v.Method] = l
+	}
 	return nil
 }
 
@@ -85,12 +92,12 @@ func ValidateUser(name string) error {
 func (u *Users) Len() int { return len(u.byName) }
 
 // Verify reports whether the password is the user's. It takes the time of a
-// hash, also when there is no such user: whose hash is computed then depends on
-// the name alone, so that its cost tells nothing either.
+// hash, also when there is no such user: it costs then what that of some user
+// costs, whose depends on the name alone, so that it tells nothing either.
 func (u *Users) Verify(name string, password []byte) bool {
 	h, known := u.byName[name]
 	if !known {
-		h = u.all[maphash.String(u.seed, name)%uint64(len(u.all))]
+		h, _ = u.decoys.pick(name)
 	}
 	return h.verify(password) && known
 }

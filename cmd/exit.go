@@ -49,7 +49,7 @@ func exitTable() []exitRow {
 		row(exitInvalid, "the result is invalid: the generator was the bottleneck", "bench"),
 		row(exitInconclusive, "inconclusive", "bench"),
 		row(exitProbe, "the broker failed a probe", "check"),
-		row(exitTimeout, "the time of -W ran out first", "sub"),
+		row(exitTimeout, "the time of -W or --idle ran out first", "sub"),
 		{"128-162", "the server's own MQTT reason code: connection refused (3.1.1 codes as their 5.0 twins), " +
 			"publish or subscription denied, DISCONNECT received", ""},
 	}

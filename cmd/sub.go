@@ -1,11 +1,9 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 
 	"mqt/format"
 	"mqt/mqtt"
-	"mqt/mqtt/client"
 	"mqt/mqtt/topic"
 )
 
@@ -30,25 +27,33 @@ type subOptions struct {
 	noRetained, retainedOnly   bool
 	removeRetained             bool
 
-	count     int
-	timeout   time.Duration
-	exitAfter bool // -E
-	sample    int  // percent
+	count       int
+	timeout     time.Duration
+	idle        time.Duration
+	until       string
+	once        bool // one message from each topic
+	retainedEnd bool
+	exitAfter   bool    // -E
+	sample      float64 // percent
 
 	verbose, noEOL, json, pretty bool
-	format                       string
+	format, jq                   string
 	color                        colorMode
+	rateOnly, watch              bool
+
+	save string
+	exec execOptions
 
 	flags []*option
 }
 
 func subCommand(s *Stdio) *cli.Command {
 	o := &subOptions{sample: 100}
-	o.flags = slices.Concat(o.topicFlags(), o.outputFlags(), o.endFlags(), o.propertyFlags())
+	o.flags = slices.Concat(o.topicFlags(), o.outputFlags(), o.endFlags(), o.actFlags(), o.propertyFlags())
 	return &cli.Command{
 		Name: "sub", Usage: "print messages as they come",
-		UsageText: "mqt sub [-h HOST | -L URL] -t FILTER [-q QOS]... [-v | -F FORMAT | --json] [-C COUNT] [-W TIME]",
-		Description: `A QoS 1 or 2 message is acknowledged when it is printed, not before.
+		UsageText: "mqt sub [-h HOST | -L URL] -t FILTER [-q QOS]... [-v | -F FORMAT | --json | --jq EXPR] [-C COUNT] [-W TIME]",
+		Description: `A QoS 1 or 2 message is acknowledged when it is printed, saved, or its --exec command has ended with 0.
 -F: %t topic, %p payload, %x %X payload in hex, %l its length, %q QoS, %r retain, %m packet id, %j %J JSON,
 %I %U time, %C content type, %R response topic, %D correlation data, %P user properties, %S subscription
 identifier, %A topic alias, %E expiry, %F format indicator, %f %d payload as float or double, %% percent;
@@ -59,83 +64,39 @@ Examples:
   value=$(mqt sub -t state -C 1 -W 2.5)
   mqt sub -t a -q 1 -t b -q 0 -F '@H:@M:@S.@N %t %x'
   mqt sub -c -i logger -q 1 -t 'log/#' --json >>log.ndjson
-  mqt sub -t '#' --retained-only --remove-retained`,
+  mqt sub -t '#' --retained-only --remove-retained
+  mqt sub -t 'home/#' --jq 'select(.payload.temp > 30) | .topic'
+  mqt sub -t job/7 --until '.payload.state == "done"' -W 1m
+  mqt sub -t 'state/#' --retained-end -v
+  mqt sub -c -i worker -q 1 -t jobs --exec './work "$MQTT_TOPIC"' --exec-parallel 4
+
+--jq and --until see what --json prints, with .payload parsed where it is JSON; a payload that is not
+text is .payload_base64. A command of --exec has the payload as its stdin, and MQTT_TOPIC, MQTT_QOS,
+MQTT_RETAIN and so on in its environment.`,
 		Flags:  flags(o.flags, o.connect.flags(s, "subscribe", "unsubscribe")),
 		Action: func(c *cli.Context) error { return o.run(c.Context, s) },
 	}
 }
 
-func (o *subOptions) topicFlags() []*option {
-	const g = group("Topics")
-	return []*option{
-		g.list("topic t", "Topic `FILTER` to subscribe to; may be repeated", &o.topics),
-		g.value("qos q", "`QOS` 0, 1 or 2 (default: 0); given once it is for all topics, repeated for one after the other", o.readQoS).oneOf("0", "1", "2"),
-		g.list("unsubscribe U", "`FILTER` that a kept session shall not have any more; may be repeated", &o.unsubscribe),
-		g.list("filter-out T", "`FILTER` of topics not to print; may be repeated", &o.filterOut),
-		g.toggle("no-retained R", "no messages that were retained before", &o.noRetained),
-		g.toggle("retained-only", "only those; end at the first other one", &o.retainedOnly),
-		g.toggle("remove-retained", "clear the retained messages that come; with --retained-only end when that is done", &o.removeRetained),
-		g.toggle("retain-as-published", "leave the retain flag as the publisher set it (MQTT 5)", &o.retainAsPublished),
-		g.value("retain-handling", "send retained messages `WHEN`: always, new or never (MQTT 5)", o.readRetainHandling).oneOf("always", "new", "never"),
-		g.toggle("no-local", "not what this client itself publishes (MQTT 5)", &o.noLocal),
-		g.toggle("allow-partial", "go on when only some topics are granted", &o.allowPartial),
-	}
-}
-
-func (o *subOptions) propertyFlags() []*option {
-	p := &o.connect.props
-	const properties = group("Properties of the subscription (MQTT 5)")
-	all := p.propertyFlags(properties, "", mqtt.TypeSubscribe, &p.subscribe)
-	return append(all, p.propertyFlags(properties, "unsubscribe-", mqtt.TypeUnsubscribe, &p.unsubscribe)...)
-}
-
-func (o *subOptions) outputFlags() []*option {
-	const g = group("Output")
-	return []*option{
-		g.toggle("verbose v", "print the topic before the payload", &o.verbose),
-		g.text("format F", "`FORMAT` of a message, in mosquitto's language: see above", &o.format),
-		g.toggle("json", "print one JSON object a line", &o.json),
-		g.toggle("pretty", "indent JSON", &o.pretty),
-		g.toggle("no-eol N", "no line feed after a message", &o.noEOL),
-		number(g, "random-filter", "print only `PERCENT` of the messages, by chance", &o.sample, 0, 100),
-		o.color.flag(g),
-	}
-}
-
-func (o *subOptions) endFlags() []*option {
-	const g = group("End")
-	return []*option{
-		number(g, "count C", "end after `NUMBER` messages", &o.count, 1, 1<<31-1),
-		g.duration("timeout W", "end after `TIME`, such as 3, 2.5 or 500ms, with exit code 27", &o.timeout),
-		g.toggle("exit-after-subscribe E", "end when the server has granted the subscriptions", &o.exitAfter),
-	}
-}
-
-func (o *subOptions) flag(name string) *option {
-	return o.flags[slices.IndexFunc(o.flags, func(f *option) bool { return f.names[0] == name })]
-}
-
-func (o *subOptions) readQoS(s string) error {
-	q, err := parseQoS(s)
-	o.qos = append(o.qos, q)
-	return err
-}
-
-func (o *subOptions) readRetainHandling(s string) error {
-	i := slices.IndexFunc([][2]string{{"always", "0"}, {"new", "1"}, {"never", "2"}},
-		func(names [2]string) bool { return names[0] == s || names[1] == s })
-	if i < 0 {
-		return errors.New("it is always, new or never")
-	}
-	o.retainHandling = byte(i)
-	return nil
-}
-
-// printer is the output's form.
+// printer is the output's form; nil: nothing is printed.
 func (o *subOptions) printer(s *Stdio) (format.Printer, error) {
+	var forms []string
+	for _, name := range []string{"json", "format", "jq"} {
+		if o.flag(name).given() {
+			forms = append(forms, o.flag(name).typed)
+		}
+	}
+	if len(forms) > 1 {
+		return nil, &usageError{text: forms[0] + " and " + forms[1] + " each give a format", hint: "one of them is enough"}
+	}
+	handed := o.save != "" || o.exec.command != "" // on to something else
 	switch {
-	case o.json && o.format != "":
-		return nil, &usageError{text: "--json and -F each give a format", hint: "one of them is enough"}
+	case o.rateOnly:
+		return nil, nil
+	case o.flag("jq").given(): // a filter, if the message is handed on
+		return newJQPrinter(o.flag("jq"), o.jq, o, s)
+	case o.json && o.save != "":
+		return nil, nil // it goes into the files
 	case o.json:
 		return &format.JSON{Pretty: o.pretty, NoEOL: o.noEOL}, nil
 	case o.flag("format").given():
@@ -146,9 +107,11 @@ func (o *subOptions) printer(s *Stdio) (format.Printer, error) {
 		return t, nil
 	case o.pretty:
 		return nil, &usageError{text: "--pretty indents JSON", hint: "add --json, or -F with %j"}
+	case handed && !o.verbose:
+		return nil, nil
 	}
-	text := &format.Text{Topic: o.verbose, NoEOL: o.noEOL, Style: o.color.style(s.Out)}
-	if isTerminal(s.Out) {
+	text := &format.Text{Topic: o.verbose || o.watch, NoEOL: o.noEOL, Style: o.color.style(s.Out)}
+	if isTerminal(s.Out) || o.watch {
 		text.Encoding = format.Escaped
 	}
 	return text, nil
@@ -213,24 +176,47 @@ func (o *subOptions) run(ctx context.Context, s *Stdio) error {
 	if err != nil {
 		return err
 	}
-	printer, err := o.printer(s)
+	r, err := o.subscriber(s)
 	if err != nil {
 		return err
 	}
+	defer r.close()
+	r.url = c.Endpoint.String()
 	c.ReceiveMaximum = o.receiveMaximum()
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errTimeout)
 		defer cancel()
 	}
-	conn, err := connect(ctx, c)
-	if err != nil {
+	if r.c, err = connect(ctx, c); err != nil {
 		return o.ended(err)
 	}
-	r := &subscriber{o: o, s: s, c: conn, printer: printer, out: bufio.NewWriterSize(s.Out, 64<<10), url: c.Endpoint.String()}
 	err = r.run(ctx, subs)
-	o.connect.disconnect(ctx, conn)
+	o.connect.disconnect(ctx, r.c)
 	return o.ended(err)
+}
+
+// contradictions are flags that make no sense together.
+func (o *subOptions) contradictions() error {
+	const neither = "then nothing would be printed"
+	for _, pair := range []struct{ a, b, hint string }{
+		{"no-retained", "retained-only", neither},
+		{"no-retained", "retained-end", neither},
+		{"retained-end", "retained-only", "the first ends by itself, the second at the first other message"},
+		{"retained-end", "retain-as-published", "then a retained message cannot be told from another"},
+		{"rate-only", "format", "one of them is enough"},
+		{"rate-only", "jq", "one of them is enough"},
+		{"rate-only", "save", "one of them is enough"},
+		{"rate-only", "exec", "one of them is enough"},
+		{"rate-only", "watch", "one of them is enough"},
+		{"watch", "no-eol", "each topic has a line"},
+		{"watch", "pretty", "each topic has a line"},
+	} {
+		if a, b := o.flag(pair.a), o.flag(pair.b); a.given() && b.given() && a.values[0] != "false" && b.values[0] != "false" {
+			return &usageError{text: a.typed + " and " + b.typed + " do not go together", hint: pair.hint}
+		}
+	}
+	return o.exec.contradictions()
 }
 
 // receiveMaximum lets the server send no more than will be printed: the rest
@@ -240,7 +226,7 @@ func (o *subOptions) receiveMaximum() uint16 {
 		return 0
 	}
 	n := o.connect.maxInflight
-	if o.count > 0 && o.count < 65535 && (n == 0 || o.count < int(n)) {
+	if o.count > 0 && o.count < 65535 && o.exec.command == "" && (n == 0 || o.count < int(n)) {
 		n = uint16(o.count) //nolint:gosec // below 65,535
 	}
 	return n
@@ -249,6 +235,7 @@ func (o *subOptions) receiveMaximum() uint16 {
 // The ends of a run that are no failures of the connection.
 var (
 	errTimeout    = errors.New("the time of -W is over")
+	errIdle       = errors.New("the time of --idle is over")
 	errSubscribed = errors.New("subscribed")
 	errDone       = errors.New("done")
 )
@@ -258,169 +245,10 @@ func (o *subOptions) ended(err error) error {
 	switch {
 	case errors.Is(err, errTimeout):
 		return &exitError{code: exitTimeout, err: fmt.Errorf("the time of -W %v ran out", o.timeout)}
+	case errors.Is(err, errIdle):
+		return &exitError{code: exitTimeout, err: fmt.Errorf("no message came for the time of --idle %v", o.idle)}
 	case err == nil, errors.Is(err, errDone), errors.Is(err, errSubscribed), errors.Is(err, context.Canceled):
 		return nil
 	}
 	return err
-}
-
-// subscriber prints what comes.
-type subscriber struct {
-	o       *subOptions
-	s       *Stdio
-	c       *client.Client
-	url     string
-	printer format.Printer
-	out     *bufio.Writer
-	scratch []byte
-	unacked []*client.Delivery // printed into out, which may not be flushed
-	printed int
-	clear   clearer
-}
-
-// run subscribes and receives at once: what a kept session holds may come
-// before the answer, and must be read for the answer to be read.
-func (r *subscriber) run(ctx context.Context, subs []mqtt.Subscription) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	r.clear.c = r.c
-	go func() {
-		err := r.subscribe(ctx, subs)
-		if err == nil && r.o.exitAfter {
-			err = errSubscribed
-		}
-		if err != nil {
-			cancel(err)
-		}
-	}()
-	err := r.receive(ctx)
-	if e := r.flush(); e != nil && !errors.Is(err, errClosedOut) {
-		err = e
-	}
-	if errors.Is(err, errClosedOut) {
-		return nil
-	}
-	if e := r.clear.finish(ctx); e != nil && (err == nil || errors.Is(err, errDone)) {
-		err = e
-	}
-	return err
-}
-
-func (r *subscriber) subscribe(ctx context.Context, subs []mqtt.Subscription) error {
-	p := &r.o.connect.props
-	if len(subs) > 0 {
-		codes, err := r.c.Subscribe(ctx, subs, p.subscribe)
-		granted := slices.ContainsFunc(codes, func(code mqtt.ReasonCode) bool { return !code.Failed() })
-		if denied, ok := errors.AsType[*client.SubscribeError](err); ok && granted && r.o.allowPartial {
-			fmt.Fprintln(r.s.Err, "mqt sub:", plain(denied))
-		} else if err != nil {
-			return r.failed(err)
-		}
-	}
-	if len(r.o.unsubscribe) > 0 {
-		if _, err := r.c.Unsubscribe(ctx, r.o.unsubscribe, p.unsubscribe); err != nil {
-			return r.failed(err)
-		}
-	}
-	return nil
-}
-
-func (r *subscriber) failed(err error) error { return &connectFailure{r.url, err} }
-
-// receive prints until something ends it.
-func (r *subscriber) receive(ctx context.Context) error {
-	for {
-		if !r.c.Waiting() {
-			if err := r.flush(); err != nil {
-				return err
-			}
-		}
-		d, err := r.c.Receive(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return r.failed(err)
-		}
-		if r.o.exitAfter {
-			continue // not acknowledged: it is for the next run
-		}
-		if err := r.handle(d); err != nil {
-			return err
-		}
-	}
-}
-
-// handle prints one message, if it is wanted.
-func (r *subscriber) handle(d *client.Delivery) error {
-	if r.clear.echo(d) {
-		d.Ack()
-		if r.o.retainedOnly && r.clear.done() {
-			return errDone
-		}
-		return nil
-	}
-	if r.o.retainedOnly && !d.Retain {
-		return errDone // left in the session
-	}
-	if d.Retain && r.o.removeRetained && len(d.Payload) > 0 {
-		r.clear.add(d.Topic)
-	}
-	r.unacked = append(r.unacked, d)
-	if !r.wanted(d) {
-		return nil
-	}
-	m := format.Received{Message: d.Message, PacketID: d.PacketID, Dup: d.Dup,
-		SubscriptionIdentifiers: d.SubscriptionIdentifiers, TopicAlias: d.TopicAlias, At: d.Received}
-	if t, ok := r.printer.(*format.Template); ok {
-		if err := t.Check(&m); err != nil {
-			fmt.Fprintln(r.s.Err, "mqt sub:", plain(err))
-		}
-	}
-	r.scratch = r.printer.Append(r.scratch[:0], &m)
-	if _, err := r.out.Write(r.scratch); err != nil {
-		return outputError(err)
-	}
-	if cap(r.scratch) > 1<<20 {
-		r.scratch = nil
-	}
-	if r.printed++; r.printed == r.o.count {
-		return errDone
-	}
-	return nil
-}
-
-func (r *subscriber) wanted(d *client.Delivery) bool {
-	if d.Retain && r.o.noRetained && !(r.o.retainAsPublished && r.c.Version() >= mqtt.V50) {
-		return false
-	}
-	for _, f := range r.o.filterOut {
-		if topic.Match(f, d.Topic) {
-			return false
-		}
-	}
-	return r.o.sample == 100 || rand.IntN(100) < r.o.sample //nolint:gosec // a sample
-}
-
-// flush writes what is buffered and acknowledges it.
-func (r *subscriber) flush() error {
-	if err := r.out.Flush(); err != nil {
-		return outputError(err)
-	}
-	for _, d := range r.unacked {
-		d.Ack()
-	}
-	clear(r.unacked)
-	r.unacked = r.unacked[:0]
-	return nil
-}
-
-// errClosedOut tells that nobody reads stdout any more.
-var errClosedOut = errors.New("stdout is closed")
-
-func outputError(err error) error {
-	if pipeClosed(err) {
-		return errClosedOut
-	}
-	return fmt.Errorf("stdout: %w", err)
 }

@@ -164,14 +164,28 @@ _mqt() {
       '*--pretty[indent JSON]' \
       '*-N[no line feed after a message]' \
       '*--no-eol[no line feed after a message]' \
-      '*--random-filter[print only PERCENT of the messages, by chance]:PERCENT: ' \
+      '*--random-filter[print only PERCENT of the messages, by chance, such as 12.5]:PERCENT: ' \
+      '*--jq[print what the jq EXPRESSION makes of the --json object, whose payload is parsed if it is JSON]:EXPRESSION: ' \
+      '*--rate-only[print only a line a second\: messages/s, bytes/s, messages so far]' \
+      '*--message-rate[print only a line a second\: messages/s, bytes/s, messages so far]' \
+      '*-w[print each topic'\''s last message on a line of its own, for terminals]' \
+      '*--watch[print each topic'\''s last message on a line of its own, for terminals]' \
       '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
       '*-C[end after NUMBER messages]:NUMBER: ' \
       '*--count[end after NUMBER messages]:NUMBER: ' \
       '*-W[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \
       '*--timeout[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \
+      '*--idle[end when no message came for TIME, with exit code 27]:TIME: ' \
+      '*--until[end after the first message for which the jq EXPRESSION is true]:EXPRESSION: ' \
+      '*--each-topic-once[only the first message of each topic; with -C so many topics]' \
+      '*--retained-end[print what is retained, and end when that was all]' \
       '*-E[end when the server has granted the subscriptions]' \
       '*--exit-after-subscribe[end when the server has granted the subscriptions]' \
+      '*--save[write the payload of each message into a file of its own in DIRECTORY; with --json its object beside it]:DIRECTORY:_files' \
+      '*--exec[run COMMAND by the shell for each message\: payload as stdin, MQTT_TOPIC and so on in its environment]:COMMAND: ' \
+      '*--exec-parallel[NUMBER of commands that run at a time (default\: 1, which keeps the order)]:NUMBER: ' \
+      '*--exec-timeout[TIME after which a command is ended, and has failed (default\: none)]:TIME: ' \
+      '*--exec-fail[WHAT when a command fails\: continue (its message is not acknowledged, and stays in a kept session), refuse (MQTT 5\: the server is told, and forgets it) or stop (default\: continue)]:WHAT:(continue refuse stop)' \
       '*--subscription-identifier[subscription identifier of SUBSCRIBE, a NUMBER]:NUMBER: ' \
       '*--user-property[user property KEY=VALUE of SUBSCRIBE; may be repeated]:KEY=VALUE: ' \
       '*--unsubscribe-user-property[user property KEY=VALUE of UNSUBSCRIBE; may be repeated]:KEY=VALUE: ' \

@@ -51,6 +51,7 @@ func commands(s *Stdio) []*cli.Command {
 		subCommand(s),
 		benchCommand(s),
 		brokerCommand(s),
+		profileCommand(s),
 		passwdCommand(s),
 		completionCommand(s),
 	}

@@ -19,13 +19,14 @@ type words struct {
 
 // given is a flag as it came.
 type given struct {
-	flag  cli.Flag
-	typed string // "-q", "--qos" or "MQT_QOS"
-	value string
+	flag   cli.Flag
+	typed  string // "-q", "--qos", "MQT_QOS", or the place in a file
+	value  string
+	origin origin
 }
 
 // parseWords reads what stands behind a command's name, and for the flags that
-// are not there the environment.
+// are not there the environment and the files of options.
 func parseWords(c *cli.Command, args []string) (*words, error) {
 	w := &words{}
 	for i := 0; i < len(args); {
@@ -35,10 +36,14 @@ func parseWords(c *cli.Command, args []string) (*words, error) {
 		}
 		i += n
 	}
-	if !w.help {
-		w.environment(c)
-		w.mark()
+	if w.help {
+		return w, nil
 	}
+	w.environment(c)
+	if err := w.files(c); err != nil {
+		return nil, err
+	}
+	w.mark()
 	return w, nil
 }
 
@@ -64,7 +69,7 @@ func (w *words) word(c *cli.Command, args []string) (int, error) {
 	if f == nil {
 		return 0, unknownFlag(c, name, typed)
 	}
-	g := given{flag: f, typed: name, value: value}
+	g := given{flag: f, typed: name, value: value, origin: fromArgs}
 	n := 1
 	switch {
 	case joined:
@@ -182,7 +187,7 @@ func distance(a, b string) int {
 // An empty variable counts as none.
 func (w *words) environment(c *cli.Command) {
 	for _, f := range c.Flags {
-		if slices.ContainsFunc(w.given, func(g given) bool { return g.flag == f }) {
+		if w.has(f) {
 			continue
 		}
 		names := []string{envName(namesOf(f)[0])}
@@ -198,20 +203,21 @@ func (w *words) environment(c *cli.Command) {
 			if ok && o.words != nil {
 				value = strings.Join(strings.Fields(value), "\x00")
 			}
-			w.given = append(w.given, given{flag: f, typed: name, value: value})
+			w.given = append(w.given, given{flag: f, typed: name, value: value, origin: fromEnv})
 			break
 		}
 	}
+}
+
+func (w *words) has(f cli.Flag) bool {
+	return slices.ContainsFunc(w.given, func(g given) bool { return g.flag == f })
 }
 
 // mark tells the options how they came.
 func (w *words) mark() {
 	for _, g := range w.given {
 		if o, ok := g.flag.(*option); ok {
-			o.typed, o.origin = g.typed, fromArgs
-			if g.typed[0] != '-' {
-				o.origin = fromEnv
-			}
+			o.typed, o.origin = g.typed, g.origin
 		}
 	}
 }
@@ -224,7 +230,7 @@ func (w *words) fault() error {
 			continue
 		}
 		sep := " "
-		if o.origin == fromEnv {
+		if g.origin == fromEnv {
 			sep = "="
 		}
 		if o.bare && g.value == "true" && o.origin == fromArgs {

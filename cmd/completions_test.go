@@ -53,7 +53,11 @@ func TestCompletionShells(t *testing.T) {
 		{[]string{"mqt", "sub", "--retain-handling", "ne"}, []string{"never", "new"}},
 		{[]string{"mqt", "sub", "-t", "x", "--no-l"}, []string{"--no-local"}},
 		{[]string{"mqt", "completion", "fi"}, []string{"fish"}},
+		{[]string{"mqt", "profile", "sh"}, []string{"show"}},
+		{[]string{"mqt", "sub", "--profile", "wo"}, []string{"work", "workshop"}},
+		{[]string{"mqt", "profile", "use", "ho"}, []string{"home"}},
 	}
+	t.Setenv("PATH", fakeProfiles(t)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	shells := map[string]func(t *testing.T, script string, words []string) string{"bash": runBash, "zsh": runZsh, "fish": runFish, "pwsh": runPowerShell}
 	for shell, run := range shells {
 		_, err := exec.LookPath(shell)
@@ -81,6 +85,17 @@ func TestCompletionShells(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fakeProfiles is a directory with an mqt that knows of three profiles.
+func fakeProfiles(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	script := "#!/bin/sh\nprintf 'home\\tmqtt://a\\tdefault\\nwork\\tmqtt://b\\nworkshop\\tmqtt://c\\n'\n"
+	if err := os.WriteFile(filepath.Join(dir, "mqt"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func shellOutput(t *testing.T, name string, args ...string) string {
@@ -160,6 +175,7 @@ type completed struct {
 	value       string // the placeholder, "" for none
 	choices     []string
 	files       bool
+	profiles    bool // the value is one of mqt profile ls
 	words       int
 }
 
@@ -183,6 +199,7 @@ func completedFlags(c *cli.Command) []completed {
 				x.words = o.words(nil)
 			}
 		}
+		x.profiles = namesOf(f)[0] == "profile"
 		x.files = slices.Contains([]string{"FILE", "PATH", "DIRECTORY"}, x.value)
 		all = append(all, x)
 	}
@@ -198,6 +215,20 @@ func commandNames(app *cli.App) []string {
 	}
 	return append(names, "help")
 }
+
+// placesOf are the words that a command has beside flags.
+func placesOf(c *cli.Command) []string {
+	switch c.Name {
+	case "completion":
+		return completions.Shells()
+	case profileName:
+		return []string{"add", "ls", "show", "rm", "use"}
+	}
+	return nil
+}
+
+// bashProfiles completes a profile's name.
+const bashProfiles = `COMPREPLY=($(compgen -W "$(mqt profile ls 2>/dev/null | cut -f1)" -- "$cur")); return`
 
 const generatedBy = "# Written by a test from the commands and flags: go test ./cmd -run Completions -update\n"
 
@@ -218,13 +249,16 @@ func bashScript(app *cli.App) string {
 			switch {
 			case f.choices != nil:
 				action = fmt.Sprintf("COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return", strings.Join(f.choices, " "))
+			case f.profiles:
+				action = bashProfiles
 			case f.files:
 				action = `compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return`
 			}
 			fmt.Fprintf(&values, "    %s) %s ;;\n", strings.Join(cases, "|"), action)
 		}
-		if c.ArgsUsage == "SHELL" {
-			all = append(all, completions.Shells()...)
+		all = append(all, placesOf(c)...)
+		if c.Name == profileName {
+			fmt.Fprintf(&values, "    %[1]s:show|%[1]s:rm|%[1]s:use) %[2]s ;;\n", c.Name, bashProfiles)
 		}
 		fmt.Fprintf(&flags, "    %s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n", c.Name, strings.Join(all, " "))
 	}
@@ -269,8 +303,11 @@ func zshScript(app *cli.App) string {
 			}
 		}
 		rest := "      '*: :'\n"
-		if c.ArgsUsage == "SHELL" {
-			rest = fmt.Sprintf("      '1:shell:(%s)'\n", strings.Join(completions.Shells(), " "))
+		if words := placesOf(c); words != nil {
+			rest = fmt.Sprintf("      '1:%s:(%s)'\n", strings.ToLower(c.ArgsUsage[:5]), strings.Join(words, " "))
+		}
+		if c.Name == profileName {
+			rest = "      '1:verb:(" + strings.Join(placesOf(c), " ") + ")' \\\n      '2:profile:" + zshProfiles + "'\n"
 		}
 		b.WriteString(rest + "    ;;\n")
 	}
@@ -278,6 +315,8 @@ func zshScript(app *cli.App) string {
 	b.WriteString("# Sourced, it registers itself; in $fpath it is called.\nif [[ $funcstack[1] == _mqt ]]; then\n  _mqt \"$@\"\nelse\n  compdef _mqt mqt\nfi\n")
 	return b.String()
 }
+
+const zshProfiles = `{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}`
 
 func zshValue(f *completed) string {
 	if f.value == "" {
@@ -287,6 +326,8 @@ func zshValue(f *completed) string {
 	switch {
 	case f.choices != nil:
 		action = "(" + strings.Join(f.choices, " ") + ")"
+	case f.profiles:
+		action = zshProfiles
 	case f.files:
 		action = "_files"
 	}
@@ -301,6 +342,8 @@ func fishQuote(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
+const fishProfiles = "(mqt profile ls 2>/dev/null | cut -f1)"
+
 func fishScript(app *cli.App) string {
 	var b strings.Builder
 	b.WriteString("# fish completion for mqt\n" + generatedBy + "\ncomplete -c mqt -f\n")
@@ -313,8 +356,11 @@ func fishScript(app *cli.App) string {
 		"complete -c mqt -n '__fish_seen_subcommand_from help' -a " + fishQuote(strings.Join(commandNames(app), " ")) + "\n")
 	for _, c := range app.Commands {
 		on := "complete -c mqt -n '__fish_seen_subcommand_from " + c.Name + "'"
-		if c.ArgsUsage == "SHELL" {
-			fmt.Fprintf(&b, "%s -a %s\n", on, fishQuote(strings.Join(completions.Shells(), " ")))
+		if words := placesOf(c); words != nil {
+			fmt.Fprintf(&b, "%s -a %s\n", on, fishQuote(strings.Join(words, " ")))
+		}
+		if c.Name == profileName {
+			fmt.Fprintf(&b, "complete -c mqt -n '__fish_seen_subcommand_from profile; and __fish_seen_subcommand_from show rm use' -a %s\n", fishQuote(fishProfiles))
 		}
 		for _, f := range completedFlags(c) {
 			b.WriteString(on)
@@ -327,6 +373,8 @@ func fishScript(app *cli.App) string {
 			switch {
 			case f.choices != nil:
 				b.WriteString(" -x -a " + fishQuote(strings.Join(f.choices, " ")))
+			case f.profiles:
+				b.WriteString(" -x -a " + fishQuote(fishProfiles))
 			case f.files:
 				b.WriteString(" -r -F")
 			case f.value != "":
@@ -348,19 +396,27 @@ func psList(words []string) string {
 	return "@(" + strings.Join(quoted, ", ") + ")"
 }
 
+// psProfiles is not asked for where another value is completed.
+const psProfiles = "if ($after -match '(--profile|show|rm|use)$') { @(mqt profile ls 2>$null | ForEach-Object { ($_ -split \"`t\")[0] }) } else { @() }"
+
 func powershellScript(app *cli.App) string {
 	var table, values strings.Builder
 	for _, c := range app.Commands {
 		fmt.Fprintf(&table, "        %s = @(\n", psQuote(c.Name))
-		if c.ArgsUsage == "SHELL" {
-			for _, s := range completions.Shells() {
-				fmt.Fprintf(&table, "            @(%s, 'shell')\n", psQuote(s))
+		for _, s := range placesOf(c) {
+			fmt.Fprintf(&table, "            @(%s, %s)\n", psQuote(s), psQuote(strings.ToLower(c.ArgsUsage)))
+		}
+		if c.Name == profileName {
+			for _, verb := range []string{"show", "rm", "use"} {
+				fmt.Fprintf(&values, "        %s = %s\n", psQuote(c.Name+" "+verb), psProfiles)
 			}
 		}
 		for _, f := range completedFlags(c) {
 			for _, n := range f.names() {
 				fmt.Fprintf(&table, "            @(%s, %s)\n", psQuote(n), psQuote(f.usage))
 				switch {
+				case f.profiles:
+					fmt.Fprintf(&values, "        %s = %s\n", psQuote(c.Name+" "+n), psProfiles)
 				case f.choices != nil:
 					fmt.Fprintf(&values, "        %s = %s\n", psQuote(c.Name+" "+n), psList(f.choices))
 				case f.value != "":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -89,7 +90,11 @@ func readSetting(path string, key, value *yaml.Node, all []*option) error {
 		if o.given() && o.origin != fromFile {
 			continue
 		}
-		if _ = o.Value.Set(v.Value); o.fault != nil {
+		text := v.Value
+		if o.words != nil {
+			text = splitWords(text, o.words(strings.Fields(text)))
+		}
+		if _ = o.Value.Set(text); o.fault != nil {
 			return configFault(path, v.Line, "%s: %s; %s", key.Value, shown(v.Value), o.fault)
 		}
 		o.origin = fromFile

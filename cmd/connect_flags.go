@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ type connectOptions struct {
 	retryMax                   int
 	lasting                    bool // the command goes on over a lost connection by itself
 	debug, quiet               bool
+	config, profile            string // read by words.files
 
 	flag map[string]*option // by field name: how each was given
 }
@@ -92,9 +94,13 @@ func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
 	)
 	o.flag = make(map[string]*option, len(all))
 	for _, f := range all {
-		o.flag[f.names[0]] = f
+		o.flag[f.names[0]], f.shared = f, true
 	}
-	return all
+	files := []*option{
+		groupServer.text("profile", "`NAME` of a profile to take what is not said here from: see mqt profile --help", &o.profile),
+		groupServer.text("options config o", "`FILE` with options, one a line as mosquitto has them (default: mosquitto's own, such as ~/.config/mosquitto_sub)", &o.config),
+	}
+	return slices.Concat(files, all)
 }
 
 // discard is --quiet's stderr.
@@ -112,7 +118,7 @@ func (o *connectOptions) serverFlags() []*option {
 		g.text("bind A", "local `ADDRESS` to connect from", &o.bind),
 		g.toggle("ws", "speak MQTT over WebSocket", &o.ws),
 		g.text("ws-path", "`PATH` of the WebSocket (default: /mqtt)", &o.wsPath),
-		g.value("ws-header", "`HEADER` of the WebSocket request, \"Name: value\"; may be repeated", o.readHeader),
+		g.value("ws-header", "`HEADER` of the WebSocket request, \"Name: value\"; may be repeated", o.readHeader).repeated(),
 		g.duration("connect-timeout", "`TIME` for one attempt to connect (default: 10s)", &o.connectTimeout),
 		g.toggle("retry", "try again for ever, when there is no connection at first or it is lost", &o.retry),
 		g.duration("retry-for", "`TIME` to try again for when it is lost, 0 for not at all (default: 5s for sub and for pub from a stream); with --retry also at first", &o.retryFor),
@@ -234,19 +240,18 @@ func (o *connectOptions) endpoint() (*transport.Endpoint, error) {
 	if url.origin == fromArgs && host.origin == fromArgs {
 		return nil, &usageError{text: "-L and -h both name the server", hint: "one of them is enough"}
 	}
-	direct := max(host.origin, unix.origin)
-	if !url.given() || direct == fromArgs && url.origin == fromEnv {
+	if direct := max(host.origin, unix.origin); !url.given() || direct > url.origin {
 		return o.hostEndpoint()
 	}
 	e, err := transport.ParseURL(o.url)
 	if err != nil {
 		return nil, &usageError{text: url.typed + " " + plain(err)}
 	}
-	if o.flag["port"].origin == fromArgs && e.Scheme != transport.SchemeUnix {
+	if port := o.flag["port"].origin; (port == fromArgs || port > url.origin) && e.Scheme != transport.SchemeUnix {
 		e.Port = strconv.Itoa(int(o.port))
 	}
 	for _, name := range []string{"tls", "cafile", "capath", "cert"} { // in plain text without a word it must not go
-		if f := o.flag[name]; f.origin == fromArgs && !e.TLS() {
+		if f := o.flag[name]; (f.origin == fromArgs || f.origin == fromFile && url.origin == fromFile) && !e.TLS() {
 			return nil, &usageError{text: fmt.Sprintf("%s is for TLS, and %s has none", f.typed, e), hint: "begin the URL with mqtts:// or wss://"}
 		}
 	}
@@ -255,7 +260,7 @@ func (o *connectOptions) endpoint() (*transport.Endpoint, error) {
 
 // hostEndpoint is the server without a URL.
 func (o *connectOptions) hostEndpoint() (*transport.Endpoint, error) {
-	if o.unix != "" {
+	if o.unix != "" && o.flag["unix"].origin >= o.flag["host"].origin {
 		return &transport.Endpoint{Scheme: transport.SchemeUnix, Path: o.unix}, nil
 	}
 	e := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: cmp.Or(o.host, "localhost"), Port: "1883"}
@@ -377,7 +382,7 @@ func (o *connectOptions) authenticate(c *client.Options) error {
 
 func (o *connectOptions) clientID() string {
 	switch {
-	case o.id != "":
+	case o.id != "" && o.flag["id"].origin >= o.flag["id-prefix"].origin:
 		return o.id
 	case o.idPrefix != "":
 		return fmt.Sprintf("%s%d", o.idPrefix, os.Getpid())
@@ -389,7 +394,7 @@ func (o *connectOptions) clientID() string {
 
 // session checks what keeps a session, and which version can do what is asked.
 func (o *connectOptions) session(c *client.Options) error {
-	if o.flag["id"].given() && o.flag["id-prefix"].origin == fromArgs {
+	if o.flag["id"].origin == fromArgs && o.flag["id-prefix"].origin == fromArgs {
 		return &usageError{text: "-i and -I both name the client", hint: "one of them is enough"}
 	}
 	if o.keepSession && c.ClientID == "" {

@@ -23,6 +23,7 @@ type option struct {
 	choices []string // for completion: what the value can be
 
 	repeats bool // it may be given more than once
+	shared  bool // it is one of every client's: a profile can have it
 
 	origin origin
 	typed  string   // as it was written: "-q", "--qos", "MQT_QOS"
@@ -175,5 +176,11 @@ func (o *option) oneOf(choices ...string) *option {
 // noValue marks a flag that stands alone.
 func (o *option) noValue() *option {
 	o.bare = true
+	return o
+}
+
+// repeated marks a flag that may be given more than once.
+func (o *option) repeated() *option {
+	o.repeats = true
 	return o
 }

@@ -56,7 +56,7 @@ func (p *propertySets) dashD(g group, commands []string) *option {
 		}
 		return 3
 	}
-	o.choices = commands
+	o.choices, o.repeats = commands, true
 	p.flags = append(p.flags, o)
 	return o
 }
@@ -104,7 +104,7 @@ func (p *propertySets) propertyFlags(g group, prefix string, t mqtt.Type, set *m
 			}
 			return addProperty(set, id, s)
 		}))
-		all[len(all)-1].terse = true
+		all[len(all)-1].terse, all[len(all)-1].repeats = true, id == mqtt.UserProperty
 	}
 	p.flags = append(p.flags, all...)
 	return all

@@ -116,7 +116,8 @@ func start(ts *testscript.TestScript, name string, args ...string) *program {
 			c.Env = append(c.Env, v)
 		}
 	}
-	for _, v := range []string{"MQTT_URL", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE", "MQT_MAX_SUBSCRIPTIONS"} {
+	c.Env = append(c.Env, "XDG_CONFIG_HOME="+ts.MkAbs("no-config")) // not that of who runs the tests
+	for _, v := range []string{"MQTT_URL", "XDG_CONFIG_HOME", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE", "MQT_MAX_SUBSCRIPTIONS"} {
 		if value := ts.Getenv(v); value != "" {
 			c.Env = append(c.Env, v+"="+value)
 		}

@@ -6,7 +6,7 @@ _mqt() {
   local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'pub sub bench broker passwd completion help --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion help --help --version' -- "$cur"))
     return
   fi
   # A flag's value.
@@ -25,6 +25,8 @@ _mqt() {
     pub:--correlation-data) return ;;
     pub:--topic-alias) return ;;
     pub:--user-property) return ;;
+    pub:--profile) COMPREPLY=($(compgen -W "$(mqt profile ls 2>/dev/null | cut -f1)" -- "$cur")); return ;;
+    pub:-o|pub:--options|pub:--config) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     pub:-h|pub:--host) return ;;
     pub:-p|pub:--port) return ;;
     pub:-L|pub:--url) return ;;
@@ -100,6 +102,8 @@ _mqt() {
     sub:--subscription-identifier) return ;;
     sub:--user-property) return ;;
     sub:--unsubscribe-user-property) return ;;
+    sub:--profile) COMPREPLY=($(compgen -W "$(mqt profile ls 2>/dev/null | cut -f1)" -- "$cur")); return ;;
+    sub:-o|sub:--options|sub:--config) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     sub:-h|sub:--host) return ;;
     sub:-p|sub:--port) return ;;
     sub:-L|sub:--url) return ;;
@@ -247,17 +251,73 @@ _mqt() {
     broker:--max-retained) return ;;
     broker:--max-retained-bytes) return ;;
     broker:--max-qos) COMPREPLY=($(compgen -W '0 1 2' -- "$cur")); return ;;
+    profile:-h|profile:--host) return ;;
+    profile:-p|profile:--port) return ;;
+    profile:-L|profile:--url) return ;;
+    profile:--unix) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:-A|profile:--bind) return ;;
+    profile:--ws-path) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--ws-header) return ;;
+    profile:--connect-timeout) return ;;
+    profile:--retry-for) return ;;
+    profile:--retry-max) return ;;
+    profile:--retry-delay) return ;;
+    profile:-i|profile:--id|profile:--client-id) return ;;
+    profile:-I|profile:--id-prefix) return ;;
+    profile:-u|profile:--username) return ;;
+    profile:-P|profile:--password|profile:--pw) return ;;
+    profile:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--password-env) return ;;
+    profile:--auth-method) COMPREPLY=($(compgen -W 'SCRAM-SHA-256 SCRAM-SHA-512' -- "$cur")); return ;;
+    profile:-k|profile:--keepalive) return ;;
+    profile:-V|profile:--protocol-version|profile:--mqtt-version) COMPREPLY=($(compgen -W '5 311 31' -- "$cur")); return ;;
+    profile:-x|profile:--session-expiry|profile:--session-expiry-interval) return ;;
+    profile:-M|profile:--max-inflight) return ;;
+    profile:-D|profile:--property) COMPREPLY=($(compgen -W 'connect will disconnect' -- "$cur")); return ;;
+    profile:--authentication-method) return ;;
+    profile:--authentication-data) return ;;
+    profile:--request-problem-information) return ;;
+    profile:--request-response-information) return ;;
+    profile:--receive-maximum) return ;;
+    profile:--topic-alias-maximum) return ;;
+    profile:--connect-user-property) return ;;
+    profile:--maximum-packet-size) return ;;
+    profile:--disconnect-session-expiry-interval) return ;;
+    profile:--disconnect-reason-string) return ;;
+    profile:--disconnect-user-property) return ;;
+    profile:--cafile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--capath) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--keypass) return ;;
+    profile:--tls-version) COMPREPLY=($(compgen -W 'tlsv1.2 tlsv1.3' -- "$cur")); return ;;
+    profile:--tls-alpn) return ;;
+    profile:--tls-sni) return ;;
+    profile:--tls-keylog) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--will-topic) return ;;
+    profile:--will-payload) return ;;
+    profile:--will-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--will-qos) COMPREPLY=($(compgen -W '0 1 2' -- "$cur")); return ;;
+    profile:--will-payload-format-indicator) return ;;
+    profile:--will-message-expiry-interval) return ;;
+    profile:--will-content-type) return ;;
+    profile:--will-response-topic) return ;;
+    profile:--will-correlation-data) return ;;
+    profile:--will-delay-interval) return ;;
+    profile:--will-user-property) return ;;
+    profile:show|profile:rm|profile:use) COMPREPLY=($(compgen -W "$(mqt profile ls 2>/dev/null | cut -f1)" -- "$cur")); return ;;
     passwd:--iterations) return ;;
     passwd:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case ${COMP_WORDS[1]} in
-    pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --repeat --repeat-delay --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
-    sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --jq --rate-only --message-rate -w --watch --color -C --count -W --timeout --idle --until --each-topic-once --retained-end -E --exit-after-subscribe --save --exec --exec-parallel --exec-timeout --exec-fail --subscription-identifier --user-property --unsubscribe-user-property -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
+    pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --repeat --repeat-delay --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
+    sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --jq --rate-only --message-rate -w --watch --color -C --count -W --timeout --idle --until --each-topic-once --retained-end -E --exit-after-subscribe --save --exec --exec-parallel --exec-timeout --exec-fail --subscription-identifier --user-property --unsubscribe-user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
     bench) COMPREPLY=($(compgen -W '--shape --clients --count --pubs --publishers --subs --subscribers --rate --rate-per-client --interval_of_msg --interval-of-msg --max -F -M --inflight --max-inflight --connrate --interval --connecting -q --qos --sub-qos -s --size --no-tracking --topic-prefix --run-id --duration --warmup --warm-up --limit --drain -o --output --json --color -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --quiet --help' -- "$cur")) ;;
     broker) COMPREPLY=($(compgen -W '-p --port --listen --ws-origin --metrics -c --config --check-config --ready-file --exec --sys-interval -v --verbose --log-level --log-format --cert --key --keypass --cafile --require-cert --password-file --acl --allow-anonymous --cert-as-user --jwt-key --jwks --jwt-audience --jwt-issuer --jwt-user-claim --max-connections --max-connections-per-address --max-connections-per-user --max-sessions --max-sessions-per-user --connect-rate --message-rate --byte-rate --connect-timeout --max-packet-size --max-keep-alive --max-session-expiry --receive-maximum --max-inflight --topic-alias-maximum --max-topic-levels --max-topic-length --max-subscriptions --max-queue --max-queue-bytes --max-out-bytes --max-memory --max-retained --max-retained-bytes --max-qos --help' -- "$cur")) ;;
+    profile) COMPREPLY=($(compgen -W '-f --force -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help add ls show rm use' -- "$cur")) ;;
     passwd) COMPREPLY=($(compgen -W '-c --create -D --delete -b --batch --scram --iterations --password-file --help' -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W '--help bash zsh fish powershell' -- "$cur")) ;;
-    help) COMPREPLY=($(compgen -W 'pub sub bench broker passwd completion help' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion help' -- "$cur")) ;;
   esac
 }
 

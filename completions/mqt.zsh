@@ -10,6 +10,7 @@ _mqt() {
       'sub:print messages as they come'
       'bench:load-test a broker'
       'broker:serve MQTT 3.1, 3.1.1 and 5.0, in memory'
+      'profile:keep the flags of connections by a name'
       'passwd:change the file with the users of a broker'
       'completion:print the script with which a shell completes mqt'
       'help:show the flags of a command'
@@ -53,6 +54,10 @@ _mqt() {
       '*--correlation-data[correlation data of the message, any DATA]:DATA: ' \
       '*--topic-alias[topic alias of the message, a NUMBER]:NUMBER: ' \
       '*--user-property[user property KEY=VALUE of the message; may be repeated]:KEY=VALUE: ' \
+      '*--profile[NAME of a profile to take what is not said here from\: see mqt profile --help]:NAME:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}' \
+      '*-o[FILE with options, one a line as mosquitto has them (default\: mosquitto'\''s own, such as ~/.config/mosquitto_sub)]:FILE:_files' \
+      '*--options[FILE with options, one a line as mosquitto has them (default\: mosquitto'\''s own, such as ~/.config/mosquitto_sub)]:FILE:_files' \
+      '*--config[FILE with options, one a line as mosquitto has them (default\: mosquitto'\''s own, such as ~/.config/mosquitto_sub)]:FILE:_files' \
       '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
@@ -189,6 +194,10 @@ _mqt() {
       '*--subscription-identifier[subscription identifier of SUBSCRIBE, a NUMBER]:NUMBER: ' \
       '*--user-property[user property KEY=VALUE of SUBSCRIBE; may be repeated]:KEY=VALUE: ' \
       '*--unsubscribe-user-property[user property KEY=VALUE of UNSUBSCRIBE; may be repeated]:KEY=VALUE: ' \
+      '*--profile[NAME of a profile to take what is not said here from\: see mqt profile --help]:NAME:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}' \
+      '*-o[FILE with options, one a line as mosquitto has them (default\: mosquitto'\''s own, such as ~/.config/mosquitto_sub)]:FILE:_files' \
+      '*--options[FILE with options, one a line as mosquitto has them (default\: mosquitto'\''s own, such as ~/.config/mosquitto_sub)]:FILE:_files' \
+      '*--config[FILE with options, one a line as mosquitto has them (default\: mosquitto'\''s own, such as ~/.config/mosquitto_sub)]:FILE:_files' \
       '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
@@ -413,6 +422,96 @@ _mqt() {
       '*--help[show the flags]' \
       '*: :'
     ;;
+  profile)
+    _arguments -S \
+      '*-f[replace a profile that is there]' \
+      '*--force[replace a profile that is there]' \
+      '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
+      '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
+      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
+      '*-A[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--ws[speak MQTT over WebSocket]' \
+      '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
+      '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
+      '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
+      '*--retry[try again for ever, when there is no connection at first or it is lost]' \
+      '*--retry-for[TIME to try again for when it is lost, 0 for not at all (default\: 5s for sub and for pub from a stream); with --retry also at first]:TIME: ' \
+      '*--retry-max[NUMBER of attempts in a row; implies --retry (default\: no end)]:NUMBER: ' \
+      '*--retry-delay[longest TIME before the first new attempt, doubled each time up to 30s; implies --retry]:TIME: ' \
+      '*-i[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*--id[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*--client-id[Client Identifier ID (default\: the server assigns one)]:ID: ' \
+      '*-I[Client Identifier from PREFIX and the process number]:PREFIX: ' \
+      '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
+      '*-u[user NAME]:NAME: ' \
+      '*--username[user NAME]:NAME: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password-file[FILE with the password on its first line]:FILE:_files' \
+      '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
+      '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--protocol-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
+      '*-c[keep the session, and take up an earlier one; needs -i]' \
+      '*--disable-clean-session[keep the session, and take up an earlier one; needs -i]' \
+      '*-x[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*--session-expiry[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*--session-expiry-interval[SECONDS that the session outlives the connection; -1 for ever]:SECONDS: ' \
+      '*-M[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*--max-inflight[NUMBER of QoS 1 and 2 messages under way (default\: what the server allows)]:NUMBER: ' \
+      '*-D[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--property[property COMMAND NAME \[KEY\] VALUE as mosquitto has it; COMMAND is connect, will, disconnect]:COMMAND NAME \[KEY\] VALUE:(connect will disconnect):COMMAND NAME \[KEY\] VALUE: :COMMAND NAME \[KEY\] VALUE: ' \
+      '*--authentication-method[authentication method of CONNECT, a TEXT]:TEXT: ' \
+      '*--authentication-data[authentication data of CONNECT, any DATA]:DATA: ' \
+      '*--request-problem-information[request problem information of CONNECT, 0|1]:0|1: ' \
+      '*--request-response-information[request response information of CONNECT, 0|1]:0|1: ' \
+      '*--receive-maximum[receive maximum of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--topic-alias-maximum[topic alias maximum of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--connect-user-property[user property KEY=VALUE of CONNECT; may be repeated]:KEY=VALUE: ' \
+      '*--maximum-packet-size[maximum packet size of CONNECT, a NUMBER]:NUMBER: ' \
+      '*--disconnect-session-expiry-interval[session expiry interval of DISCONNECT, a NUMBER]:NUMBER: ' \
+      '*--disconnect-reason-string[reason string of DISCONNECT, a TEXT]:TEXT: ' \
+      '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
+      '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
+      '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
+      '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
+      '*--key[FILE with its private key (PEM)]:FILE:_files' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--insecure[do not check the server'\''s certificate\: for tests]' \
+      '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
+      '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
+      '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
+      '*--will-topic[TOPIC of the message that the server publishes when this client is gone]:TOPIC: ' \
+      '*--will-payload[TEXT of the will]:TEXT: ' \
+      '*--will-file[FILE with the payload of the will]:FILE:_files' \
+      '*--will-qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
+      '*--will-retain[retain the will]' \
+      '*--will-payload-format-indicator[payload format indicator of the will, 0|1]:0|1: ' \
+      '*--will-message-expiry-interval[message expiry interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
+      '*--will-response-topic[response topic of the will, a TEXT]:TEXT: ' \
+      '*--will-correlation-data[correlation data of the will, any DATA]:DATA: ' \
+      '*--will-delay-interval[will delay interval of the will, a NUMBER]:NUMBER: ' \
+      '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
+      '*-d[show every packet, both ways, on stderr]' \
+      '*--debug[show every packet, both ways, on stderr]' \
+      '*--quiet[print no messages but data]' \
+      '*--help[show the flags]' \
+      '1:verb:(add ls show rm use)' \
+      '2:profile:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}'
+    ;;
   passwd)
     _arguments -S \
       '*-c[begin a new file; one that is there is replaced]' \
@@ -433,7 +532,7 @@ _mqt() {
       '1:shell:(bash zsh fish powershell)'
     ;;
   help)
-    _arguments '1:command:(pub sub bench broker passwd completion help)'
+    _arguments '1:command:(pub sub bench broker profile passwd completion help)'
     ;;
   esac
 }

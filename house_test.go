@@ -56,8 +56,12 @@ func house() []row {
 			third: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
 		{pkg: "mqt/format", house: []string{"mqt/mqtt", "mqt/mqtt/bench"},
 			third: append([]string{"github.com/ncruces/go-strftime"}, color...)},
+		// Apart from format, so that who prints a report does not carry the libraries of payloads.
+		{pkg: "mqt/format/codec", house: []string{"mqt/format", "mqt/mqtt/topic"},
+			third: []string{"github.com/fxamacker/cbor/v2", "github.com/tinylib/msgp", "github.com/twmb/avro", "github.com/bufbuild/protocompile",
+				"google.golang.org/protobuf", "github.com/klauspost/compress"}},
 		{pkg: "mqt/cmd", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/mqtt/template", "mqt/completions", "mqt/mqtt/flow", "mqt/mqtt/transport",
-			"mqt/mqtt/store", "mqt/mqtt/client", "mqt/mqtt/access", "mqt/mqtt/broker", "mqt/mqtt/bench", "mqt/format"},
+			"mqt/mqtt/store", "mqt/mqtt/client", "mqt/mqtt/access", "mqt/mqtt/broker", "mqt/mqtt/bench", "mqt/format", "mqt/format/codec"},
 			third: append([]string{"github.com/urfave/cli/v2", "github.com/itchyny/gojq", "github.com/prometheus/client_golang", "go.yaml.in/yaml/v3",
 				"golang.org/x/term"}, color...)},
 		{pkg: "mqt", house: []string{"mqt/cmd"}},

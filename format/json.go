@@ -57,7 +57,7 @@ func (j *JSON) appendObject(dst []byte, m *Received) []byte {
 	dst = append(dst, `{"tst":"`...)
 	dst = appendTime(dst, m.At)
 	dst = append(dst, `","topic":`...)
-	dst = appendTopic(dst, m.Topic)
+	dst = AppendQuoted(dst, m.Topic)
 	dst = append(dst, `,"qos":`...)
 	dst = append(dst, '0'+byte(m.QoS))
 	dst = append(dst, `,"retain":`...)
@@ -135,7 +135,7 @@ func appendProperties(dst []byte, m *Received) []byte {
 		case p.ID.IsBinary():
 			dst = append(appendBinary(dst, p.ID.String(), p.Value), ',')
 		default:
-			dst = append(appendString(appendKey(dst, p.ID), p.Value), ',')
+			dst = append(AppendQuoted(appendKey(dst, p.ID), p.Value), ',')
 		}
 	}
 	if m.TopicAlias != 0 {
@@ -155,8 +155,8 @@ func appendUsers(dst []byte, ps mqtt.Properties) []byte {
 	dst = append(dst, `"user-properties":[`...)
 	for i := range ps {
 		if p := &ps[i]; p.ID == mqtt.UserProperty {
-			dst = appendString(append(dst, '{'), p.Key)
-			dst = appendString(append(dst, ':'), p.Value)
+			dst = AppendQuoted(append(dst, '{'), p.Key)
+			dst = AppendQuoted(append(dst, ':'), p.Value)
 			dst = append(dst, '}', ',')
 		}
 	}
@@ -200,17 +200,20 @@ func appendBinary(dst []byte, key string, value []byte) []byte {
 	return append(base64.StdEncoding.AppendEncode(dst, value), '"')
 }
 
-// appendString and appendTopic write what the standard holds to UTF-8. Should it
-// not be, its wrong bytes become U+FFFD: the output is valid in any case.
-func appendString(dst, text []byte) []byte {
-	if !utf8.Valid(text) {
-		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
+// AppendQuoted writes text as a JSON string that holds nothing a terminal
+// obeys. Bytes that are not UTF-8 become U+FFFD: the output is valid in any
+// case.
+func AppendQuoted[T string | []byte](dst []byte, text T) []byte {
+	switch text := any(text).(type) {
+	case string:
+		return appendQuoted(dst, strings.ToValidUTF8(text, "\uFFFD"))
+	case []byte:
+		if !utf8.Valid(text) {
+			text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
+		}
+		return appendQuoted(dst, text)
 	}
-	return appendQuoted(dst, text)
-}
-
-func appendTopic(dst []byte, topic string) []byte {
-	return appendQuoted(dst, strings.ToValidUTF8(topic, "\uFFFD"))
+	return dst
 }
 
 // appendQuoted writes valid UTF-8 as a JSON string. Control characters are

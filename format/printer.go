@@ -41,6 +41,17 @@ type Received struct {
 	TopicAlias uint16
 	// At is when the message was received; it is printed in its own location.
 	At time.Time
+	// Decoded is what a codec made of the payload; nil where none was asked.
+	Decoded *Decoded
+}
+
+// Decoded is a payload that a codec has read: see package mqt/format/codec.
+type Decoded struct {
+	// Text is valid JSON, or the bytes that were packed in the payload.
+	Text []byte
+	JSON bool
+	// Err says why the payload could not be decoded; there is no Text then.
+	Err error
 }
 
 // Printer writes messages. It is safe for concurrent use.

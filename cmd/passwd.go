@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -36,7 +34,8 @@ func passwdCommand(s *Stdio) *cli.Command {
 		UsageText: "mqt passwd [-c] [--scram] [--password-file FILE] FILE USER\nmqt passwd [-c] [--scram] -b FILE USER PASSWORD\nmqt passwd -D FILE USER",
 		ArgsUsage: "FILE USER [PASSWORD]",
 		Description: `It asks for the password on a terminal, and otherwise reads the first line of stdin. The file holds
-argon2id hashes, never passwords; it replaces the old one in one step, readable by its owner only.
+argon2id hashes, never passwords; a new one is readable by its owner only. One that is there is replaced
+in one step and keeps owner and mode, but what everybody may do with it.
 With --scram it holds what SCRAM-SHA-256 and SCRAM-SHA-512 need, by which a client proves its password
 and need not tell it; a client that tells it is let in as well. A running broker reads it again on SIGHUP.
 
@@ -76,38 +75,40 @@ func (o *passwdOptions) run(ctx context.Context, s *Stdio, args []string) error 
 	if err := access.ValidateUser(user); err != nil {
 		return &usageError{text: err.Error()}
 	}
-	var text []byte
-	if !o.create {
-		var err error
-		if text, err = os.ReadFile(file); err != nil {
-			if errors.Is(err, os.ErrNotExist) {
-				return &usageError{text: file + " does not exist", hint: "-c makes it"}
-			}
+	if _, err := os.Stat(file); !o.create && errors.Is(err, os.ErrNotExist) { // say so before asking
+		return &usageError{text: file + " does not exist", hint: "-c makes it"}
+	}
+	change := func(text []byte) ([]byte, error) {
+		text, found := access.DeleteUser(text, user)
+		if !found {
+			return nil, fmt.Errorf("%s: there is no user %q", file, user)
+		}
+		return text, nil
+	}
+	if !o.remove {
+		hash, err := o.hash(ctx, s, args)
+		if err != nil {
 			return err
 		}
-	}
-	if o.remove {
-		var found bool
-		if text, found = access.DeleteUser(text, user); !found {
-			return fmt.Errorf("%s: there is no user %q", file, user)
+		change = func(text []byte) ([]byte, error) {
+			text = access.SetUser(text, user, hash)
+			_, err := access.ParseUsers(file, text) // the broker would refuse it
+			return text, err
 		}
-		return writeSecret(file, text)
 	}
+	return rewrite(file, o.create, s.Err, lockDir(ctx), change)
+}
+
+// hash is what the file shall have behind the user's name.
+func (o *passwdOptions) hash(ctx context.Context, s *Stdio, args []string) (string, error) {
 	password, err := o.password(ctx, s, args)
 	if err != nil {
-		return err
+		return "", err
 	}
-	hash := access.Hash(password)
 	if o.scram {
-		if hash, err = access.HashScram(string(password), cmp.Or(o.iterations, access.DefaultIterations)); err != nil {
-			return err
-		}
+		return access.HashScram(string(password), cmp.Or(o.iterations, access.DefaultIterations))
 	}
-	text = access.SetUser(text, user, hash)
-	if _, err := access.ParseUsers(file, text); err != nil { // the broker would refuse it
-		return err
-	}
-	return writeSecret(file, text)
+	return access.Hash(password), nil
 }
 
 // password comes from one of four places, and is not empty.
@@ -174,21 +175,4 @@ func ask(ctx context.Context, in *os.File, out io.Writer) ([]byte, error) {
 		return nil, errors.New("the passwords differ")
 	}
 	return typed[0], nil
-}
-
-// writeSecret puts the file there whole, for its owner only.
-func writeSecret(path string, text []byte) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // the link stays
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+strings.TrimPrefix(filepath.Base(path), ".")+"-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

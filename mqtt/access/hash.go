@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha512"
@@ -140,8 +141,9 @@ type bcryptHash string
 
 func (h bcryptHash) cost() string { return "bcrypt " + strings.Split(string(h), "$")[2] }
 
+// A NUL ends the password for bcrypt, which then begins again.
 func (h bcryptHash) verify(password []byte) bool {
-	return bcrypt.CompareHashAndPassword([]byte(h), password) == nil
+	return bcrypt.CompareHashAndPassword([]byte(h), password) == nil && !bytes.ContainsRune(password, 0)
 }
 
 // pbkdf2Hash is mosquitto's $7$: PBKDF2 with HMAC-SHA-512.
@@ -164,9 +166,11 @@ func parsePBKDF2(parts []string) (hashed, error) {
 	return pbkdf2Hash{n, salt, key}, nil
 }
 
+// NULs at the end of a password count for nothing in HMAC's key: with them it is
+// another password all the same.
 func (h pbkdf2Hash) verify(password []byte) bool {
 	key, err := pbkdf2.Key(sha512.New, string(password), h.salt, h.iterations, len(h.key))
-	return err == nil && subtle.ConstantTimeCompare(key, h.key) == 1
+	return err == nil && !bytes.HasSuffix(password, []byte{0}) && subtle.ConstantTimeCompare(key, h.key) == 1
 }
 
 func (h pbkdf2Hash) cost() string { return "$7$ " + strconv.Itoa(h.iterations) }

@@ -56,7 +56,7 @@ func TestVerify(t *testing.T) {
 		t.Errorf("%d users", u.Len())
 	}
 	for _, name := range []string{"mosquitto", "argon", "bcrypt", "old", "with space"} {
-		for password, want := range map[string]bool{"secret": true, "Secret": false, "": false, "secret\n": false, strings.Repeat("x", 65_535): false} {
+		for password, want := range map[string]bool{"secret": true, "Secret": false, "": false, "secret\n": false, "secret\x00": false, "secret\x00\x00": false, "secret\x00secret": false, strings.Repeat("x", 65_535): false} {
 			if got := u.Verify(name, []byte(password)); got != want {
 				t.Errorf("%s, %.10q: %v", name, password, got)
 			}

@@ -23,8 +23,9 @@ var (
 	errSlow           = errors.New("broker: client does not read what it is owed")
 )
 
-// maxConnectSize bounds what a peer may send before it is known.
-const maxConnectSize = 512 << 10
+// maxConnectSize bounds what a peer may send before it is known: a Will with
+// the largest payload (section 3.1.3.3) and properties or a password as long.
+const maxConnectSize = 140 << 10
 
 // conn is one Network Connection. Its fields belong to the goroutine that feeds
 // it, but for those that CONNECT sets once, before the session knows it.
@@ -254,6 +255,20 @@ func (c *conn) kick(code mqtt.ReasonCode, why error) {
 		}
 	}
 	c.tc.CloseWith(p, why)
+}
+
+// Shed is the end of a connection that has sent so much of packets that are not
+// whole that others lack the memory. It is called by any goroutine.
+func (c *conn) Shed(err error) {
+	id := ""
+	known := c.known.Load()
+	if known {
+		id = c.clientID()
+	}
+	c.b.exceeded(LimitMemory, id, c.tc.RemoteAddr())
+	if known {
+		c.kick(mqtt.QuotaExceeded, err)
+	}
 }
 
 // Drained goes on where an out-buffer was full.

@@ -77,8 +77,8 @@ type Options struct {
 	MaxSessionExpiry uint32
 
 	// MaximumPacketSize is the largest packet accepted, in bytes. Default 64
-	// MiB. Before CONNECT it is 512 KiB, which holds any CONNECT whose User
-	// Properties are sane.
+	// MiB. Before CONNECT it is 140 KiB, which holds the largest Will Payload and
+	// as much again.
 	MaximumPacketSize uint32
 	// ReceiveMaximum is how many QoS 1 and 2 messages a 5.0 client may have in
 	// flight towards us. Default 1,024. Older clients are not told, so they

@@ -5,10 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// Budget is the memory that many connections share, in bytes. Connections whose peer keeps up are not counted and cost
-// nothing. Its owner may count more memory of its own on it.
+// Budget is the memory that many connections share, in bytes: what waits for peers that do not read, and what has come
+// of packets that are not whole yet, beyond the 4 KiB that each connection may have. Connections whose peer keeps up are
+// not counted and cost nothing. Its owner may count more memory of its own on it.
+//
+// Packets in part may take half of the high water, and an eighth of it while all together are above. For more, the host
+// that has most of them loses its largest, see [Shedder] and [ErrMemory].
 type Budget struct {
 	used, high atomic.Int64
+	in         partials
 }
 
 // SetHigh sets the high water above which connections that wait for their peer may hold only a little. 0 means none.

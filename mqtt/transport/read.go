@@ -26,23 +26,8 @@ type turn struct {
 	raw   []byte // ciphertext, for TLS only
 }
 
-// inbuf keeps the bytes that Feed did not consume.
-type inbuf struct {
-	b []byte
-}
-
 // Shared by all connections; a pool holds no state.
-var (
-	turns  = sync.Pool{New: func() any { return new(turn) }}
-	inbufs = sync.Pool{New: func() any { return &inbuf{b: make([]byte, 0, 512)} }}
-)
-
-func (i *inbuf) release() {
-	if cap(i.b) <= readChunk {
-		i.b = i.b[:0]
-		inbufs.Put(i)
-	}
-}
+var turns = sync.Pool{New: func() any { return new(turn) }}
 
 // run is the reader: parked in the socket without a buffer until there is something to do.
 func (c *Conn) run() {
@@ -180,7 +165,6 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 		}
 		if n == len(work) {
 			if work = c.grow(work); work == nil {
-				c.shut(ErrTooLarge, true)
 				return true
 			}
 		}
@@ -210,15 +194,22 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 // feed hands p to the handler, moves what it left to the front of p and returns how much that is. False means that the
 // connection is closing.
 func (c *Conn) feed(t *turn, p []byte) (left int, ok bool) {
+	c.rest.uncount() // a packet that is whole now is not to be counted here and where it is kept
 	used, err := c.h.Feed(&t.batch, p)
 	if err != nil {
 		c.shut(err, true)
 		return 0, false
 	}
-	if used == 0 {
-		return len(p), true
+	if left = len(p) - used; left == 0 {
+		return 0, true
 	}
-	return copy(p, p[used:]), true
+	if c.rest != nil {
+		c.hold(c.rest, cap(c.rest.b)) // if that ends us, closing is set
+	}
+	if used > 0 {
+		copy(p, p[used:])
+	}
+	return left, true
 }
 
 // stopped handles why fill brought no more.
@@ -265,36 +256,45 @@ func (c *Conn) keepRest(work []byte, n int) {
 	}
 	c.rest = nil
 	if n > 0 {
-		c.rest = inbufs.Get().(*inbuf)
-		c.rest.b = append(c.rest.b[:0], work[:n]...)
+		c.rest = keepBytes(work[:n])
 	}
-	if r != nil {
-		r.release()
+	r.release()
+	if c.rest != nil {
+		c.hold(c.rest, cap(c.rest.b))
 	}
 }
 
-// grow returns a larger buffer that begins with all of work, nil if the limit is reached. It doubles what has really
-// arrived and never trusts a length that the peer claims.
+// grow returns a larger buffer that begins with all of work, nil if there may be none and the connection ends. It
+// doubles what has really arrived and never trusts a length that the peer claims.
 func (c *Conn) grow(work []byte) []byte {
 	size := min(2*len(work), c.opt.InLimit)
 	if size <= len(work) {
+		c.shut(ErrTooLarge, true)
+		return nil
+	}
+	old := c.rest
+	old.uncount() // it goes as soon as it is copied
+	c.rest = &inbuf{}
+	if !c.hold(c.rest, size) {
+		old.release()
 		return nil
 	}
 	b := make([]byte, size)
 	copy(b, work)
-	c.rest = &inbuf{b: b[:len(work)]}
+	c.rest.b = b[:len(work)]
+	old.release()
 	return b
 }
 
 // finish is the end of the reader: the closing flush, Closed, the socket.
 func (c *Conn) finish() {
+	c.keepRest(nil, 0)
 	c.mu.Lock()
 	for !c.done {
 		c.wait()
 	}
 	err, linger := c.err, c.linger && !c.eof
 	c.mu.Unlock()
-	c.keepRest(nil, 0)
 	c.h.Closed(err)
 	if linger {
 		c.discard()

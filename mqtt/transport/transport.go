@@ -22,7 +22,7 @@ type Handler interface {
 	Feed(b *Batch, p []byte) (consumed int, err error)
 
 	// Closed is the last call, made exactly once. err says why: io.EOF when the peer closed, Feed's error, the error
-	// given to Close or Abort, ErrSlowConsumer, or what the socket reported.
+	// given to Close or Abort, ErrSlowConsumer, ErrMemory, or what the socket reported.
 	Closed(err error)
 }
 
@@ -32,11 +32,19 @@ type Drainer interface {
 	Drained(b *Batch)
 }
 
+// Shedder may be implemented by a Handler that wants to have the last word when its connection ends with ErrMemory.
+type Shedder interface {
+	// Shed is called by any goroutine, also during Feed, before the connection is closed with err. It must not block;
+	// it may call [Conn.CloseWith].
+	Shed(err error)
+}
+
 // Errors that Closed and Dial report. All are compared with errors.Is.
 var (
 	ErrSlowConsumer = errors.New("transport: the peer does not read: no write progress within the stall timeout")
 	ErrClosed       = errors.New("transport: connection closed")
 	ErrTooLarge     = errors.New("transport: more unconsumed bytes than the input limit")
+	ErrMemory       = errors.New("transport: a packet that has come in part holds memory that others need")
 	ErrCloseTimeout = errors.New("transport: the peer did not take the last bytes in time")
 )
 
@@ -56,7 +64,7 @@ type Options struct {
 	OutLimit int
 
 	// Budget, if given, is shared by many connections: above its high water each of them is refused an Append as soon
-	// as 64 KiB wait.
+	// as 64 KiB wait. Packets in part are counted and bounded there, too.
 	Budget *Budget
 
 	// InLimit bounds the bytes that Feed leaves unconsumed. Beyond it the connection ends with ErrTooLarge. Default

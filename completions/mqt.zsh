@@ -42,11 +42,16 @@ _mqt() {
       '*--stdin-line[each line of stdin is a message]' \
       '*-n[the payload is empty; with -r this clears the retained message]' \
       '*--null-message[the payload is empty; with -r this clears the retained message]' \
-      '*--json[each line of stdin is a message as sub --json prints it, topic and properties too]' \
-      '*--nul[with -l, messages end with NUL instead of a line feed]' \
+      '*--json[each line of stdin is a message as sub --json prints it, topic and properties too; -t, -q and -r are for lines that do not say]' \
+      '*--nul[each record of stdin that ends with NUL is a message]' \
       '*--encoding[ENCODING that the payload is given in\: raw, hex or base64 (default\: raw)]:ENCODING:(raw hex base64)' \
-      '*--repeat[publish the message NUMBER times]:NUMBER: ' \
+      '*--topic-from[each line begins with its topic, and SEPARATOR parts it from the payload\: space (-v of sub), tab, or any characters; json\:.path takes the topic out of a line of JSON]:SEPARATOR:(space tab json:.)' \
+      '*--repeat[publish the message NUMBER times, or forever]:NUMBER: ' \
       '*--repeat-delay[TIME between two of them]:TIME: ' \
+      '*--rate[publish NUMBER messages a second, or as 30/m or 5/h]:NUMBER: ' \
+      '*--template[fill in ${i} ${uuid} ${rand\:1-100} ${ts\:rfc3339} ${env\:NAME} ${csv\:COLUMN} in topic and payload; $${ is ${ itself]' \
+      '*--csv[FILE with a line of names and a line for each message, for ${csv\:COLUMN}; it is published once without --repeat and -l]:FILE:_files' \
+      '*--seed[NUMBER that makes ${rand} and ${uuid} the same in each run]:NUMBER: ' \
       '*--payload-format-indicator[payload format indicator of the message, 0|1]:0|1: ' \
       '*--message-expiry-interval[message expiry interval of the message, a NUMBER]:NUMBER: ' \
       '*--content-type[content type of the message, a TEXT]:TEXT: ' \

@@ -86,6 +86,10 @@ type Options struct {
 	ConnectTimeout time.Duration
 	// Reconnect says how a lost connection is made anew. Default nil: never.
 	Reconnect *Backoff
+	// ResendReceived publishes anew also the QoS 2 messages that the Server had
+	// received, in a Session that it does not have any more. They may come twice
+	// then; else they are taken for delivered and may be lost. Default false.
+	ResendReceived bool
 	// InFlight bounds the QoS 1 and 2 messages under way below the Server's
 	// Receive Maximum. Default 0: that alone.
 	InFlight int

@@ -184,14 +184,7 @@ func (l *link) window() uint16 {
 func (c *Client) newSession() {
 	c.recv = flow.Receiver{}
 	c.held = nil
-	for id, e := range c.send.All() {
-		if e.State != flow.PubrelSent {
-			c.markUnsent(id)
-			continue
-		}
-		c.send.Pubcomp(id)
-		c.later = append(c.later, func() { e.Value.end(mqtt.Success, nil) })
-	}
+	c.publishAnew()
 	if c.subscribed == nil {
 		return
 	}
@@ -201,6 +194,30 @@ func (c *Client) newSession() {
 		again = append(again, &request{subs: s.subs, props: s.props, again: true})
 	}
 	c.requests = append(again, c.requests...)
+}
+
+// publishAnew makes first publications of the messages under way, in their
+// order. mu is held.
+func (c *Client) publishAnew() {
+	var received flow.Sender[outgoing]
+	for id, e := range c.send.All() {
+		if e.State != flow.PubrelSent {
+			continue
+		}
+		c.send.Pubcomp(id)
+		if c.opt.ResendReceived {
+			received.Restore(id, flow.PublishQoS2, e.Value)
+			continue
+		}
+		c.later = append(c.later, func() { e.Value.end(mqtt.Success, nil) })
+	}
+	for id, e := range c.send.All() {
+		received.Restore(id, e.State, e.Value)
+	}
+	c.send = received
+	for id := range c.send.All() {
+		c.markUnsent(id)
+	}
 }
 
 // resend sends again what the Session holds, as far as quota and the transport

@@ -399,3 +399,45 @@ func TestServerShuttingDown(t *testing.T) {
 		}
 	})
 }
+
+// A Session that is lost takes what the Server had received with it, or that
+// comes again: by choice, in order, and as a first publication.
+func TestNewSessionAfterPubrec(t *testing.T) {
+	for _, resend := range []bool{false, true} {
+		t.Run(fmt.Sprint(resend), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				o := keep(client.Options{})
+				o.ResendReceived = resend
+				c, p := connected(f, o)
+				defer end(c)
+				a, b := publish(t, c, 2, "a"), publish(t, c, 2, "b")
+				ida := p.expect("a", false)
+				p.expect("b", false)
+				p.send(&mqtt.Pubrec{Ack: ack(ida, 0)})
+				next[*mqtt.Pubrel](p)
+				p.nc.Close()
+
+				p = f.welcome(false)
+				if resend {
+					ida = p.expect("a", false)
+				}
+				p.send(&mqtt.Pubrec{Ack: ack(p.expect("b", false), mqtt.QuotaExceeded)})
+				if resend {
+					p.send(&mqtt.Pubrec{Ack: ack(ida, 0)})
+					next[*mqtt.Pubrel](p)
+					p.send(&mqtt.Pubcomp{Ack: ack(ida, 0)})
+				}
+				if err := <-a; err != nil {
+					t.Error(err)
+				}
+				if _, ok := errors.AsType[*client.PublishError](<-b); !ok {
+					t.Error("b was not denied")
+				}
+				if n := c.InFlight(); n != 0 {
+					t.Errorf("%d in flight at the end", n)
+				}
+			})
+		})
+	}
+}

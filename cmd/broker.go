@@ -25,7 +25,7 @@ type brokerOptions struct {
 	flags       []*option
 	port        int // -1: not given
 	listen      []string
-	origins     []string // of WebSocket requests; none: any
+	origins     []string // of WebSocket requests
 	metrics     string
 	config      string
 	checkConfig bool

@@ -28,6 +28,7 @@ type plan struct {
 	endpoints []*transport.Endpoint
 	sockets   []passed
 	options   transport.ListenOptions
+	origins   []string      // of WebSocket requests
 	warning   string        // about listeners that others can reach
 	certs     *certificates // nil without TLS
 	refused   *refusals
@@ -54,7 +55,7 @@ func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
 	if err := p.secure(&o.tls); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	if p.options.CheckOrigin = originCheck(o.origins); p.options.CheckOrigin != nil && !p.webSocket() {
+	if p.origins = o.origins; len(p.origins) > 0 && !p.webSocket() {
 		return nil, errors.Join(&usageError{text: "--ws-origin belongs to a listener with WebSocket",
 			hint: "add one, as --listen ws://127.0.0.1:8080/mqtt"}, p.close())
 	}
@@ -63,6 +64,13 @@ func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
 			hint: "it has the CA that the certificates must be signed by"}, p.close())
 	}
 	return p, nil
+}
+
+// optionsFor adds what differs between listeners.
+func (p *plan) optionsFor(e *transport.Endpoint) transport.ListenOptions {
+	o := p.options
+	o.CheckOrigin = originCheck(p.origins, loopbackEndpoint(e))
+	return o
 }
 
 // webSocket tells that a listener speaks it.
@@ -90,11 +98,11 @@ func (p *plan) open(ctx context.Context, b *broker.Broker, log *slog.Logger) (*l
 		}
 		l.ready = append(l.ready, l.all[0].URL())
 	}
-	given, err := listenOn(b, p.sockets, p.options)
+	given, err := listenOn(b, p.sockets, p.optionsFor)
 	for _, e := range p.endpoints {
 		var one *transport.Listener
 		if err == nil {
-			if one, err = b.Listen(ctx, e, p.options); err != nil {
+			if one, err = b.Listen(ctx, e, p.optionsFor(e)); err != nil {
 				err = listenFailed(err)
 			}
 		}

@@ -91,10 +91,11 @@ func (p *passed) endpoint() *transport.Endpoint {
 }
 
 // listenOn puts the broker on the sockets that were passed.
-func listenOn(b *broker.Broker, sockets []passed, o transport.ListenOptions) (opened, error) {
+func listenOn(b *broker.Broker, sockets []passed, options func(*transport.Endpoint) transport.ListenOptions) (opened, error) {
 	var all opened
 	for i := range sockets {
-		l, err := b.ListenOn(sockets[i].Listener, sockets[i].endpoint(), o)
+		e := sockets[i].endpoint()
+		l, err := b.ListenOn(sockets[i].Listener, e, options(e))
 		if err != nil {
 			return all, listenFailed(err)
 		}

@@ -260,7 +260,7 @@ complete -c mqt -n '__fish_seen_subcommand_from bench' -l quiet -d 'print no mes
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l help -d 'show the flags'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -s p -l port -x -d 'PORT on localhost; 0 picks a free one (default: 1883)'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l listen -x -d 'URL to listen on: mqtt, mqtts, ws, wss or unix; may be repeated'
-complete -c mqt -n '__fish_seen_subcommand_from broker' -l ws-origin -x -d 'ORIGIN of the pages that may use ws and wss, as https://example.org; may be repeated (default: any)'
+complete -c mqt -n '__fish_seen_subcommand_from broker' -l ws-origin -x -d 'ORIGIN of the pages that may use ws and wss, as https://example.org; * for any; may be repeated (default: those of the host that they call)'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l metrics -x -d 'ADDR of an HTTP server with /metrics, /healthz and /readyz, as 127.0.0.1:9090'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -s c -l config -r -F -d 'FILE with settings, as broker.yaml: any flag\'s name is a key'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l check-config -d 'check the settings and the files they name, and leave'

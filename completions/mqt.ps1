@@ -349,7 +349,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('-p', 'PORT on localhost; 0 picks a free one (default: 1883)')
             @('--port', 'PORT on localhost; 0 picks a free one (default: 1883)')
             @('--listen', 'URL to listen on: mqtt, mqtts, ws, wss or unix; may be repeated')
-            @('--ws-origin', 'ORIGIN of the pages that may use ws and wss, as https://example.org; may be repeated (default: any)')
+            @('--ws-origin', 'ORIGIN of the pages that may use ws and wss, as https://example.org; * for any; may be repeated (default: those of the host that they call)')
             @('--metrics', 'ADDR of an HTTP server with /metrics, /healthz and /readyz, as 127.0.0.1:9090')
             @('-c', 'FILE with settings, as broker.yaml: any flag''s name is a key')
             @('--config', 'FILE with settings, as broker.yaml: any flag''s name is a key')

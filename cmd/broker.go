@@ -128,6 +128,7 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 		fmt.Fprintf(s.Err, "mqt broker: metrics on http://%s/metrics\n", m.l.Addr())
 	}
 	reloads := (&serving{o: o, b: b, log: log, level: level, certs: plan.certs}).reloadOn()
+	defer watch(log, func() { b.Stats() })() // which takes the broker's locks
 	m.setReady(true)
 	err = o.whileServing(ctx, s, l, log)
 	m.setReady(false)
@@ -222,7 +223,7 @@ func withoutServer(env []string) []string {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
 		case "MQT_URL", "MQT_HOST", "MQT_PORT", "MQT_UNIX", "MQT_WS", "MQTT_URL", "MQTT_HOST", "MQTT_PORT":
-		case "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET": // they are for us alone
+		case "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID": // they are for us alone
 		default:
 			kept = append(kept, v)
 		}

@@ -86,7 +86,7 @@ func activated(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.LookPath("mqt")
 	ts.Check(err)
 	c := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh", path, "broker"}, args[1:]...)...)
-	c.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=broker.socket", "NOTIFY_SOCKET="+file)
+	c.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=broker.socket", "NOTIFY_SOCKET="+file, "WATCHDOG_USEC="+ts.Getenv("WATCHDOG_USEC"))
 	c.ExtraFiles = []*os.File{f}
 	startCommand(ts, name, c)
 	ts.Setenv("MQTT_URL", "mqtt://"+l.Addr().String())

@@ -33,7 +33,9 @@ func (s *serving) reloadOn() (stop func()) {
 	go func() {
 		defer close(done)
 		for range hups {
+			tell(s.log, reloading())
 			s.reload(ctx)
+			tell(s.log, "READY=1") // with the old settings, if the new ones were wrong
 		}
 	}()
 	return func() {

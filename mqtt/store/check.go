@@ -1,0 +1,190 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Summary is what a store holds, and what is wrong with it.
+type Summary struct {
+	Path      string
+	FileBytes int64
+	FreeBytes int64 // of that, what is empty
+
+	Sessions      int
+	Subscriptions int
+	Queued        int   // messages in queues or in flight, by session
+	QueuedBytes   int64 // of these, by [Message.Size]
+	Released      int   // outbound QoS 2 messages that wait for PUBCOMP
+	Received      int   // inbound QoS 2 messages that wait for PUBREL
+	Wills         int
+	Retained      int
+	RetainedBytes int64
+	Messages      int   // kept once, whoever refers to them
+	MessageBytes  int64 // of these, as they are on disk
+	Leftover      int   // records of ended sessions, still to be removed
+
+	// Problems say what is wrong, at most maxProblems of them; empty: nothing.
+	Problems []string
+}
+
+const maxProblems = 100
+
+func (s *Summary) problem(format string, args ...any) {
+	if len(s.Problems) < maxProblems {
+		s.Problems = append(s.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// Check reads all of the store in a directory, which nobody may be using, and
+// changes nothing. The error is that of a store that cannot be opened at all:
+// fs.ErrNotExist, ErrLocked, ErrVersion, ErrForeign or ErrCorrupt. A store with
+// Problems is damaged as well.
+func Check(dir string) (*Summary, error) {
+	path := filepath.Join(dir, dataFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	lock, err := takeLock(dir, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
+	switch {
+	case err == nil:
+		defer func() { _ = lock.Close() }()
+	case !errors.Is(err, fs.ErrNotExist): // nobody has ever opened it
+		return nil, err
+	}
+	if err := inspect(path, Options{}.withDefaults()); err != nil {
+		return nil, err
+	}
+	db, err := openBolt(path, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true, Timeout: time.Second})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }()
+	s := &Summary{Path: path, FileBytes: fileSize(path)}
+	err = guard(path, func() error { return db.View(s.read) })
+	if err != nil {
+		s.problem("%v", err)
+	}
+	return s, nil
+}
+
+// read does the work in one transaction.
+func (s *Summary) read(tx *bbolt.Tx) error {
+	for err := range tx.Check() {
+		s.problem("database: %v", err)
+	}
+	if len(s.Problems) > 0 {
+		return nil // what it holds cannot be relied on
+	}
+	s.FreeBytes = freeBytes(tx.DB())
+	b, err := newBuckets(tx)
+	if err != nil {
+		return err
+	}
+	refs := map[uint64]int{}
+	for _, step := range []func(buckets, map[uint64]int) error{s.readSessions, s.readQueues, s.readRetained, s.readMessages} {
+		if err := step(b, refs); err != nil {
+			return err
+		}
+	}
+	for id, n := range refs {
+		s.problem("message %d is referred to by %d and is not there", id, n)
+	}
+	return nil
+}
+
+func (s *Summary) readSessions(b buckets, _ map[uint64]int) error {
+	clients := map[string]SessionID{}
+	err := eachSession(b, func(x *Saved) error {
+		if other, twice := clients[x.ClientID]; twice {
+			s.problem("client %q has sessions %d and %d", x.ClientID, other, x.ID)
+		}
+		clients[x.ClientID] = x.ID
+		s.Sessions++
+		s.Subscriptions += len(x.Subscriptions)
+		s.Queued += x.Count
+		s.QueuedBytes += x.Bytes
+		s.Released += len(x.Released)
+		s.Received += len(x.Received)
+		if x.Will != nil {
+			s.Wills++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, bucket := range []*bbolt.Bucket{b.queue, b.subs, b.received, b.sent} {
+		c := bucket.Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if len(k) < 8 {
+				s.problem("record %x has no session", k)
+			} else if b.sessions.Get(k[:8]) == nil {
+				s.Leftover++
+			}
+		}
+	}
+	return nil
+}
+
+// readQueues counts references, those of ended sessions as well.
+func (s *Summary) readQueues(b buckets, refs map[uint64]int) error {
+	return each(b.queue.Cursor(), nil, func(k, v []byte) error {
+		_, e, err := parseQueue(k, v)
+		if err == nil && !e.released() {
+			refs[e.message]++
+		}
+		return err
+	})
+}
+
+func (s *Summary) readRetained(b buckets, refs map[uint64]int) error {
+	return eachRetained(b, func(id uint64, m *Message) error {
+		s.Retained++
+		s.RetainedBytes += int64(m.Size())
+		refs[id]++
+		return nil
+	})
+}
+
+// readMessages compares the references counted with those recorded, and leaves
+// over those that point nowhere.
+func (s *Summary) readMessages(b buckets, refs map[uint64]int) error {
+	counted := 0
+	err := each(b.messages.Cursor(), nil, func(k, v []byte) error {
+		if _, err := parseMessage(v); err != nil || len(k) != 8 {
+			return errors.Join(err, corrupt("message %x", clip(k)))
+		}
+		s.Messages++
+		s.MessageBytes += int64(len(v))
+		want, err := refCount(b.counts, k)
+		if err != nil {
+			return err
+		}
+		if want > 1 {
+			counted++
+		}
+		id := messageID(k)
+		switch have := refs[id]; {
+		case have == 0:
+			s.problem("message %d is referred to by nobody", id)
+		case have != want:
+			s.problem("message %d is referred to by %d, recorded are %d", id, have, want)
+		}
+		delete(refs, id)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n := b.counts.Stats().KeyN; n != counted {
+		s.problem("%d counts of references for %d messages", n, counted)
+	}
+	return nil
+}

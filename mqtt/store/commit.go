@@ -1,0 +1,282 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// request is a batch that waits.
+type request struct {
+	b    *Batch
+	done func(error) // nil: nobody waits
+}
+
+// outcome is a batch that is through.
+type outcome struct {
+	done func(error)
+	err  error
+}
+
+// lingerOps is how many operations that nobody waits for may wait.
+const lingerOps = 512
+
+// Commit implements [Store].
+func (d *Disk) Commit(b *Batch, done func(error)) (full bool) {
+	d.mu.Lock()
+	closed := d.closing
+	wake := false
+	if !closed {
+		wake = len(d.pending) == 0
+		d.pending = append(d.pending, request{b, done})
+		d.bytes += int64(b.size)
+		if !d.urgent && (done != nil || len(d.pending) >= lingerOps) {
+			d.urgent, wake = true, true
+		}
+		full = d.bytes > d.opt.MaxPending
+	}
+	d.mu.Unlock()
+	switch {
+	case closed && done != nil:
+		go done(ErrClosed)
+	case wake:
+		d.signal()
+	}
+	return full
+}
+
+func (d *Disk) signal() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// groupBytes bounds one transaction.
+const groupBytes = 16 << 20
+
+// take returns the next group: all that waits, up to a bound, if somebody waits
+// for it, if the store closes, or by force.
+func (d *Disk) take(force bool) (group []request, end bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.urgent && !d.closing && !force {
+		return nil, false
+	}
+	n, bytes := 0, 0
+	for n < len(d.pending) && bytes < groupBytes {
+		bytes += d.pending[n].b.size
+		n++
+	}
+	group = d.pending[:n:n]
+	if d.pending = d.pending[n:]; len(d.pending) == 0 {
+		d.pending, d.urgent = nil, false
+	}
+	return group, d.closing && n == 0
+}
+
+// waiting reports whether anything waits, were it only for company.
+func (d *Disk) waiting() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.pending) > 0
+}
+
+// commitLoop is the committer: while it writes one group the next one forms,
+// and no timer delays anybody who waits.
+func (d *Disk) commitLoop() {
+	defer d.ended.Done()
+	defer close(d.done)
+	timer := time.NewTimer(d.opt.Linger)
+	defer timer.Stop()
+	force := false
+	for {
+		group, end := d.take(force)
+		force = false
+		if len(group) > 0 || d.reclaiming() && !end {
+			d.commit(group)
+			continue
+		}
+		if end {
+			return
+		}
+		var linger <-chan time.Time
+		if d.waiting() {
+			timer.Reset(d.opt.Linger)
+			linger = timer.C
+		}
+		select {
+		case <-d.wake:
+		case <-linger:
+			force = true
+		}
+	}
+}
+
+// reclaiming reports whether there is work although nothing waits.
+func (d *Disk) reclaiming() bool { return len(d.dead) > 0 && !d.stuck && d.Err() == nil }
+
+// completeLoop calls whoever waits, while the committer goes on.
+func (d *Disk) completeLoop() {
+	defer d.ended.Done()
+	for out := range d.done {
+		for _, o := range out {
+			o.done(o.err)
+		}
+	}
+}
+
+// commit makes a group durable, or not, and hands over the outcomes.
+func (d *Disk) commit(group []request) {
+	begin := time.Now()
+	err := d.update(group, true)
+	if errors.Is(err, ErrFull) {
+		// What only removes may still find room, and makes more.
+		if err := d.update(group, false); errors.Is(err, ErrFull) {
+			group = d.putOff(group)
+		}
+	}
+	var out []outcome
+	ops, bytes, full := 0, 0, 0
+	for _, r := range group {
+		e := err
+		switch {
+		case r.b.err != nil:
+			e = r.b.err
+		case errors.Is(err, ErrFull) && !r.b.grows:
+			e = d.Err()
+		}
+		if ops += len(r.b.ops); errors.Is(e, ErrFull) {
+			full++
+		}
+		if bytes += r.b.size; r.done != nil {
+			out = append(out, outcome{r.done, e})
+		}
+	}
+	d.mu.Lock()
+	d.bytes -= int64(bytes)
+	d.stats.Full += uint64(full)
+	d.stats.DeadSessions = len(d.dead)
+	if err == nil && len(group) > 0 {
+		d.stats.Commits++
+		d.stats.Batches += uint64(len(group))
+		d.stats.Ops += uint64(ops)
+		d.stats.LastCommit = time.Since(begin)
+	}
+	d.mu.Unlock()
+	if len(out) > 0 {
+		d.done <- out
+	}
+}
+
+// putOff lets the batches of a group that add nothing wait for room, and
+// returns the others.
+func (d *Disk) putOff(group []request) []request {
+	var later, now []request
+	for _, r := range group {
+		if r.b.grows || r.b.err != nil {
+			now = append(now, r)
+		} else {
+			later = append(later, r)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pending = append(later, d.pending...)
+	return now
+}
+
+// What a transaction removes of ended sessions, with others' work and without.
+const (
+	reclaimBeside = 200
+	reclaimAlone  = 4000
+)
+
+// syncFreelist is the number of free pages up to which their list is written
+// with each transaction. A longer one costs more than the data; it is found
+// again by a walk through the file if the process dies.
+const syncFreelist = 4096
+
+// update writes a group in one transaction, with one sync of the data and one
+// of the page that makes it valid. With grow false, only those batches that add
+// nothing. The error is ErrFull, after which all is as before, or final.
+func (d *Disk) update(group []request, grow bool) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if len(d.dead) == 0 && !slices.ContainsFunc(group, func(r request) bool { return len(r.b.ops) > 0 }) {
+		return nil
+	}
+	d.db.NoFreelistSync = d.db.Stats().FreePageN > syncFreelist
+	limit := reclaimAlone
+	if len(group) > 0 {
+		limit = reclaimBeside
+	}
+	before, gone := -1, 0
+	err := guard(d.path, func() error {
+		return d.db.Update(func(tx *bbolt.Tx) (err error) {
+			before = tx.ID() - 1
+			gone, err = d.txn.run(tx, group, grow, limit)
+			return err
+		})
+	})
+	if err == nil {
+		d.dead = append(d.dead[gone:], d.buried...)
+		d.buried, d.stuck = nil, false
+		if d.opt.committed != nil {
+			d.opt.committed()
+		}
+		return nil
+	}
+	d.txn.forget()
+	d.buried = nil
+	if d.full(err, before) {
+		d.stuck = true
+		return &Error{Path: d.path, Kind: ErrFull, Err: err}
+	}
+	d.failure.Store(&Error{Path: d.path, Kind: ErrFailed, Err: err})
+	return d.Err()
+}
+
+// run puts a group into a transaction.
+func (x *txn) run(tx *bbolt.Tx, group []request, grow bool, limit int) (gone int, err error) {
+	if err := x.begin(tx); err != nil {
+		return 0, err
+	}
+	for _, r := range group {
+		if r.b.err != nil || !grow && r.b.grows {
+			continue
+		}
+		if err := x.apply(r.b); err != nil {
+			return 0, err
+		}
+	}
+	if len(x.d.dead) > 0 {
+		if gone, err = x.reclaim(x.d.dead, limit); err != nil {
+			return 0, err
+		}
+	}
+	return gone, x.settle()
+}
+
+// full reports whether a transaction failed for lack of room and left nothing
+// behind: a write was refused, not a sync, and the page that would make it valid
+// is the old one. Pages that were written were free, and are again.
+func (d *Disk) full(err error, before int) bool {
+	var write *fs.PathError
+	refused := errors.As(err, &write) && write.Op == "write" &&
+		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+	if !refused && !errors.Is(err, bolterrors.ErrMaxSizeReached) {
+		return false
+	}
+	now := -2
+	if d.view(func(tx *bbolt.Tx) error { now = tx.ID(); return nil }) != nil {
+		return false
+	}
+	return now == before
+}

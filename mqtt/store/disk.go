@@ -1,0 +1,469 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Options of a [Disk]. The zero value works.
+type Options struct {
+	// LockTimeout is how long OpenDisk waits for another process to let go of the
+	// directory. Default 1 s.
+	LockTimeout time.Duration
+	// MaxBytes bounds the file; over it batches fail with ErrFull. Default 0: none
+	// but the disk's.
+	MaxBytes int64
+	// MaxPending is how many bytes may wait to be written before Commit says full.
+	// Default 64 MiB.
+	MaxPending int64
+	// Linger is how long what nobody waits for may wait for company. Default 100 ms.
+	Linger time.Duration
+
+	openFile  func(string, int, os.FileMode) (*os.File, error) // tests put faults into it
+	committed func()                                           // tests look at the file when it is durable
+}
+
+func (o Options) withDefaults() Options {
+	if o.LockTimeout == 0 {
+		o.LockTimeout = time.Second
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = 64 << 20
+	}
+	if o.Linger == 0 {
+		o.Linger = 100 * time.Millisecond
+	}
+	if o.openFile == nil {
+		o.openFile = os.OpenFile
+	}
+	return o
+}
+
+// The files of a data directory. A store is made under the temporary name and
+// renamed, so that one with its name is whole.
+const (
+	dataFile = "store.db"
+	tempFile = "store.db.new"
+	lockFile = "lock"
+)
+
+// Disk is a [Store] in a directory: what it said was durable survives the death
+// of the process and of the power.
+type Disk struct {
+	opt  Options
+	path string
+	lock *bbolt.DB // an empty database is the portable lock
+	db   *bbolt.DB
+
+	opened      uint64 // how often, this time included
+	lastSession atomic.Uint64
+
+	// The committer's.
+	txn    txn
+	buried []SessionID // ended in the current transaction
+	dead   []SessionID // ended, and their records are still there
+	stuck  bool        // the last transaction found the disk full
+
+	mu      sync.Mutex
+	pending []request
+	bytes   int64
+	urgent  bool // somebody waits
+	closing bool
+	stats   Stats
+
+	wake    chan struct{}
+	done    chan []outcome
+	ended   sync.WaitGroup
+	failure atomic.Pointer[Error]
+}
+
+// OpenDisk opens the store in a directory, which it makes, with mode 0700, if
+// need be. The error is an [*Error] of the kind ErrLocked, ErrCorrupt, ErrVersion
+// or ErrForeign, or the operating system's.
+func OpenDisk(dir string, opt Options) (d *Disk, err error) {
+	opt = opt.withDefaults()
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	lock, err := takeLock(dir, &bbolt.Options{Timeout: opt.LockTimeout})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = lock.Close()
+		}
+	}()
+	path := filepath.Join(dir, dataFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := create(dir, opt); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+	}
+	if err := inspect(path, opt); err != nil {
+		return nil, err
+	}
+	db, err := openFile(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	if worthCompacting(db) {
+		if db, err = compact(dir, db, opt); err != nil {
+			return nil, err
+		}
+	}
+	d = &Disk{opt: opt, path: path, lock: lock, db: db, wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
+	d.txn = txn{d: d, fresh: map[uint64]*Message{}, refs: map[uint64]int{}}
+	if err := errors.Join(d.view(d.findLast), d.countOpening()); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	d.ended.Add(2)
+	go d.commitLoop()
+	go d.completeLoop()
+	return d, nil
+}
+
+// makeDir makes a directory that is still there after the power has failed.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it keeps them in a journal, and has no such call
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	return f.Sync()
+}
+
+// takeLock keeps other processes out of the directory.
+func takeLock(dir string, o *bbolt.Options) (*bbolt.DB, error) {
+	path := filepath.Join(dir, lockFile)
+	lock, err := bbolt.Open(path, 0o600, o)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, &Error{Path: path, Kind: ErrLocked}
+	case errors.Is(err, bolterrors.ErrInvalid) && !o.ReadOnly:
+		// Its making was cut short. There is nothing in it.
+		if err = os.Remove(path); err == nil {
+			lock, err = bbolt.Open(path, 0o600, o)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return lock, nil
+}
+
+// create makes an empty store.
+func create(dir string, opt Options) error {
+	temp := filepath.Join(dir, tempFile)
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{OpenFile: opt.openFile})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range bucketNames() {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte("meta")).Put([]byte("version"), binary.AppendUvarint(nil, formatVersion))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return putInPlace(dir)
+}
+
+// putInPlace gives a finished file its name.
+func putInPlace(dir string) error {
+	if err := os.Rename(filepath.Join(dir, tempFile), filepath.Join(dir, dataFile)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// inspect looks whether a file is a whole store of ours, before it is opened
+// for writing. The database maps the file, and what is mapped and not there
+// kills the process.
+func inspect(path string, opt Options) error {
+	if fileSize(path) == 0 {
+		return &Error{Path: path, Kind: ErrCorrupt, Err: errors.New("it is empty")}
+	}
+	var f *os.File
+	db, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: opt.LockTimeout,
+		OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			f, err = os.OpenFile(name, flag, mode)
+			return f, err
+		}})
+	if err != nil {
+		if f != nil {
+			_ = f.Close() // a panic leaves it open
+		}
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return guard(path, func() error {
+		return db.View(func(tx *bbolt.Tx) error {
+			info, err := os.Stat(path)
+			if err == nil && info.Size() < tx.Size() {
+				err = corrupt("%d of %d bytes are there", info.Size(), tx.Size())
+			}
+			if err == nil {
+				err = checkVersion(tx)
+			}
+			return err
+		})
+	})
+}
+
+func checkVersion(tx *bbolt.Tx) error {
+	meta := tx.Bucket([]byte("meta"))
+	if meta == nil {
+		return ErrForeign
+	}
+	value := meta.Get([]byte("version"))
+	if value == nil {
+		return ErrForeign
+	}
+	v, err := parseNumber(value)
+	switch {
+	case err != nil || v == 0:
+		return ErrForeign
+	case v > formatVersion:
+		return fmt.Errorf("%w: format %d, known is %d", ErrVersion, v, formatVersion)
+	}
+	_, err = newBuckets(tx)
+	return err
+}
+
+// openBolt opens the database with its errors made ours.
+func openBolt(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
+	err = guard(path, func() error {
+		db, err = bbolt.Open(path, 0o600, o)
+		return err
+	})
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, &Error{Path: path, Kind: ErrLocked}
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return nil, &Error{Path: path, Kind: ErrCorrupt, Err: err}
+	}
+	return nil, err
+}
+
+// openFile opens the store for writing.
+func openFile(path string, opt Options) (*bbolt.DB, error) {
+	return openBolt(path, &bbolt.Options{
+		Timeout: opt.LockTimeout, FreelistType: bbolt.FreelistMapType, MaxSize: int(opt.MaxBytes), OpenFile: opt.openFile,
+		// What the file does not keep is found by a walk: see syncFreelist.
+		NoFreelistSync: true,
+	})
+}
+
+// guard turns what the database does with a damaged file, which is to panic or
+// to touch memory that is not there, into an error.
+func guard(path string, f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = &Error{Path: path, Kind: ErrCorrupt, Err: fmt.Errorf("%v", r)}
+		}
+	}()
+	err = f()
+	if errors.As(err, new(*Error)) {
+		return err
+	}
+	for _, kind := range []error{ErrCorrupt, ErrVersion, ErrForeign} {
+		if errors.Is(err, kind) {
+			return &Error{Path: path, Kind: kind, Err: err}
+		}
+	}
+	return err
+}
+
+// compactFrom is the size from which an almost empty file is made small.
+const compactFrom = 16 << 20
+
+// worthCompacting reports whether most of the file is empty.
+func worthCompacting(db *bbolt.DB) bool {
+	size, free := fileSize(db.Path()), freeBytes(db)
+	return size >= compactFrom && free > size/4*3
+}
+
+func fileSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+func freeBytes(db *bbolt.DB) int64 {
+	s := db.Stats()
+	return int64(s.FreePageN+s.PendingPageN) * int64(db.Info().PageSize)
+}
+
+// compact writes what the file holds into another and puts that in its place.
+func compact(dir string, db *bbolt.DB, opt Options) (*bbolt.DB, error) {
+	temp := filepath.Join(dir, tempFile)
+	err := os.Remove(temp)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = guard(db.Path(), func() error { return copyTo(temp, db, opt) })
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		_ = os.Remove(temp)
+		if errors.Is(err, ErrCorrupt) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("store: compact: %w", err)
+	}
+	if err := putInPlace(dir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return openFile(filepath.Join(dir, dataFile), opt)
+}
+
+func copyTo(temp string, db *bbolt.DB, opt Options) error {
+	to, err := bbolt.Open(temp, 0o600, &bbolt.Options{OpenFile: opt.openFile})
+	if err != nil {
+		return err
+	}
+	return errors.Join(bbolt.Compact(to, db, 4<<20), to.Close())
+}
+
+// view runs a read transaction.
+func (d *Disk) view(f func(*bbolt.Tx) error) error {
+	return guard(d.path, func() error { return d.db.View(f) })
+}
+
+// findLast finds what was given out before, and sessions that have ended but
+// are not taken apart.
+func (d *Disk) findLast(tx *bbolt.Tx) error {
+	b, err := newBuckets(tx)
+	if err != nil {
+		return err
+	}
+	last := lastID(b.sessions)
+	dead := map[SessionID]bool{}
+	for _, bucket := range []*bbolt.Bucket{b.queue, b.subs, b.received, b.sent} {
+		last = max(last, lastID(bucket))
+		c := bucket.Cursor()
+		for k, _ := c.First(); len(k) >= 8; {
+			if b.sessions.Get(k[:8]) == nil {
+				dead[SessionID(binary.BigEndian.Uint64(k))] = true
+			}
+			next := appendID(nil, binary.BigEndian.Uint64(k)+1)
+			k, _ = c.Seek(next)
+		}
+	}
+	for s := range dead {
+		d.dead = append(d.dead, s)
+	}
+	d.lastSession.Store(last)
+	return nil
+}
+
+// countOpening writes that the store was opened once more, and so finds out
+// whether it can be written to.
+func (d *Disk) countOpening() error {
+	return guard(d.path, func() error {
+		return d.db.Update(func(tx *bbolt.Tx) (err error) {
+			meta := tx.Bucket([]byte("meta"))
+			if v := meta.Get([]byte("opened")); v != nil {
+				if d.opened, err = parseNumber(v); err != nil {
+					return err
+				}
+			}
+			d.opened++
+			return meta.Put([]byte("opened"), binary.AppendUvarint(nil, d.opened))
+		})
+	})
+}
+
+// First implements [Store].
+func (d *Disk) First() Position { return FirstPosition(d.opened) }
+
+// lastID returns the greatest identifier that a key begins with.
+func lastID(b *bbolt.Bucket) uint64 {
+	k, _ := b.Cursor().Last()
+	if len(k) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(k)
+}
+
+// NewSession implements [Store].
+func (d *Disk) NewSession() SessionID { return SessionID(d.lastSession.Add(1)) }
+
+// Err implements [Store].
+func (d *Disk) Err() error {
+	if e := d.failure.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// Stats implements [Store].
+func (d *Disk) Stats() Stats {
+	d.mu.Lock()
+	s := d.stats
+	s.Pending = d.bytes
+	d.mu.Unlock()
+	s.FileBytes, s.FreeBytes = fileSize(d.path), freeBytes(d.db)
+	return s
+}
+
+// Close implements [Store].
+func (d *Disk) Close() error {
+	d.mu.Lock()
+	closed := d.closing
+	d.closing = true
+	d.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	d.signal()
+	d.ended.Wait()
+	switch err := d.Err(); {
+	case errors.Is(err, ErrCorrupt):
+		// Having panicked, the database may hold its locks for ever.
+		return errors.Join(err, d.lock.Close())
+	case err != nil:
+		return errors.Join(err, d.db.Close(), d.lock.Close())
+	}
+	// The next start need not walk the file.
+	d.db.NoFreelistSync = false
+	err := guard(d.path, func() error { return d.db.Update(func(*bbolt.Tx) error { return nil }) })
+	return errors.Join(err, d.db.Close(), d.lock.Close())
+}

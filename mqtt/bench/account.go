@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"runtime"
 	"sync"
+	"time"
 
 	"mqt/mqtt"
 )
@@ -28,40 +29,89 @@ func (v *violations) add(make func() Violation) {
 
 // report makes the Report. All clients have ended.
 func (r *runner) report(ctx context.Context) *Report {
-	r.gather(measured) // nothing but what came with the goodbye
+	if n := len(r.phases); n > 0 {
+		r.gather(r.phases[n-1], measured) // nothing but what came with the goodbye
+	}
 	t := r.total
 	rep := &Report{
-		Version: ReportVersion, RunID: r.s.RunID, Started: r.began.Round(0), Target: r.target(), Load: r.load(),
-		Interrupted: ctx.Err() != nil, Measured: r.measuredFor, Drained: r.drainedFor,
+		Version: ReportVersion, Tool: r.s.Tool, Name: r.s.Name, RunID: r.s.RunID, Seed: r.s.Seed,
+		Started: r.began.Round(0), Target: r.target(), Environment: environment(), Load: r.s.load, ConfigHash: r.s.hash(),
+		Measured: r.measuredFor, Drained: r.drainedFor,
 		Sent: r.count(t.sent, t.sentBytes), Acked: r.count(t.acked, t.ackedBytes),
 		Delivered: r.count(t.delivered, t.deliveredBytes),
 		Refused:   r.refused.all(), Unsent: t.due - t.sent,
 		Connections: Connections{
-			Asked: len(r.pubs) + len(r.subs), Connected: int(r.connected.Load()), Failed: int(r.failed.Load()),
+			Asked: r.asked, Connected: r.served(), Failed: int(r.failed.Load()),
 			Failures: r.failures.all(), Lost: int(r.lost.Load()), Losses: r.losses.all(), Took: r.connectTook,
+			Reconnected: int(r.reconnected.Load()), Refused: int(r.refusedAgain.Load()), Cut: int(r.cut.Load()),
 		},
-		Contract: r.contract(), Seconds: r.seconds,
-		Latency: Latency{
-			Connect: t.distribution(connect), SubAck: t.distribution(subAck),
-			PubAck: t.distribution(pubAck), PubComp: t.distribution(pubComp),
-			E2E:     t.distribution(endToEnd0, endToEnd1, endToEnd2),
-			E2EQoS0: t.distribution(endToEnd0), E2EQoS1: t.distribution(endToEnd1), E2EQoS2: t.distribution(endToEnd2),
-			E2EService: t.distribution(service), Lag: t.distribution(lag),
-		},
+		Contract: r.contract(), Seconds: r.seconds, Latency: t.report(), Events: r.events.list,
+		Phases: r.phaseResults(), Groups: r.groupResults(),
 		Generator: Generator{CPU: r.cpuAll, Cores: runtime.GOMAXPROCS(0), LagP99: t.quantile(99, lag)},
 	}
-	if t.due > 0 && !r.s.Max {
+	rep.Aborted, rep.Interrupted = cutShort(ctx)
+	if t.due > 0 && !r.s.load.Max {
 		rep.Generator.Achieved = float64(t.sent) / float64(t.due)
 	}
 	if wall := r.measuredFor + r.drainedFor; wall > 0 {
 		rep.Generator.CPUShare = float64(r.cpuAll) / float64(wall) / float64(rep.Generator.Cores)
 	}
-	rep.judge(t.missed, t.due)
+	r.resumed(rep)
+	rep.Broker = r.cost.report(r.s.Watch, rep.Sent.N+rep.Delivered.N)
+	r.check.report(rep, t)
+	rep.judge(t.missed, t.due, r.rules(), r, r.s.InconclusiveOK)
 	return rep
+}
+
+// resumed reports the Sessions that were taken up.
+func (r *runner) resumed(rep *Report) {
+	s := r.sessions
+	asked, present := int(r.sessionsAsked.Load()), int(r.sessionsPresent.Load())
+	s.Sessions += asked
+	s.Present += present
+	s.Absent += asked - present
+	if s.Sessions > 0 {
+		rep.Resume = &s
+	}
 }
 
 func (r *runner) count(n, bytes int64) Count {
 	return Count{N: n, Bytes: bytes, Rate: perSecond(float64(n), r.measuredFor)}
+}
+
+func (t *tally) traffic(over time.Duration) Traffic {
+	count := func(n, bytes int64) Count { return Count{N: n, Bytes: bytes, Rate: perSecond(float64(n), over)} }
+	return Traffic{
+		Sent: count(t.sent, t.sentBytes), Acked: count(t.acked, t.ackedBytes),
+		Delivered: count(t.delivered, t.deliveredBytes), Latency: t.report(),
+	}
+}
+
+func (r *runner) phaseResults() []PhaseResult {
+	var all []PhaseResult
+	for _, p := range r.phases {
+		res := PhaseResult{Name: p.step.Name, Recorded: p.step.Record, From: p.from, To: p.to, Traffic: p.all.traffic(p.to - p.from)}
+		if p.step.Do == DoLoad {
+			for _, l := range r.loads(p.step, measured, 0) {
+				if l != nil {
+					res.Target += max(l.from, l.to)
+				}
+			}
+		}
+		all = append(all, res)
+	}
+	return all
+}
+
+func (r *runner) groupResults() []GroupResult {
+	var all []GroupResult
+	for _, g := range r.groups {
+		all = append(all, GroupResult{
+			Name: g.Name, Role: g.Role, Clients: g.Clients, Connected: int(g.connected.Load()), Failed: int(g.failed.Load()),
+			Lost: int(g.lost.Load()), Target: g.Rate, Traffic: g.total.traffic(r.measuredFor),
+		})
+	}
+	return all
 }
 
 func (r *runner) target() Target {
@@ -72,11 +122,11 @@ func (r *runner) target() Target {
 			t.URL = e.String()
 		}
 	}
-	for _, p := range r.pubs {
-		if p.c == nil {
+	for _, m := range r.members {
+		if m.c == nil {
 			continue
 		}
-		ps := p.c.Connack().Properties
+		ps := m.c.Connack().Properties
 		t.ReceiveMaximum = int(ps.NumberOr(mqtt.ReceiveMaximum, 0))
 		t.MaximumPacketSize = int(ps.NumberOr(mqtt.MaximumPacketSize, 0))
 		t.ServerKeepAlive = int(ps.NumberOr(mqtt.ServerKeepAlive, 0))
@@ -93,21 +143,12 @@ func redacted(s string) string {
 	return u.Redacted()
 }
 
-func (r *runner) load() Load {
-	s := &r.s
-	numbers := func(qs []mqtt.QoS) []int {
-		var n []int
-		for _, q := range qs {
-			n = append(n, int(q))
-		}
-		return n
-	}
-	return Load{
-		Shape: s.Shape, Publishers: s.Publishers, Subscribers: s.Subscribers,
-		QoS: numbers(s.QoS), SubscriberQoS: numbers(s.SubscriberQoS), Size: s.Size, Tracked: !s.NoTracking,
-		Rate: s.Rate, Max: s.Max, InFlight: s.InFlight, WarmUp: s.WarmUp, Duration: s.Duration, Count: s.Count,
-		TopicPrefix: s.TopicPrefix,
-	}
+// books adds up the ledger.
+type books struct {
+	r       *runner
+	qos     [3]QoS
+	used    [3]bool
+	counted [][3]bool // publishers, by the QoS of their deliveries
 }
 
 // contract adds up the ledger.
@@ -116,34 +157,29 @@ func (r *runner) contract() Contract {
 	if !c.Checked {
 		return c
 	}
-	var qos [3]QoS
-	var used [3]bool
-	counted := make([][3]bool, len(r.pubs)) // publishers, by the QoS of their deliveries
+	b := &books{r: r, counted: make([][3]bool, len(r.pubs))}
+	streams := 0
 	for _, s := range r.subs {
-		if !s.active || s.broken {
-			continue // its subscription has not lasted
-		}
-		for k := range s.streams {
-			p := r.pubs[r.s.source(s.id, k)]
-			if p.c == nil {
-				continue
+		streams += s.sources.n
+		if s.share == nil && s.active && !s.broken {
+			for k := range s.streams {
+				b.enter(s, &s.streams[k], k)
 			}
-			q := s.deliveryQoS(k)
-			used[q] = true
-			if !counted[p.id][q] {
-				counted[p.id][q] = true
-				qos[q].Sent += int64(p.seq.Load()) //nolint:gosec // far below
-				qos[q].InDoubt += p.unsure.n - p.denied
-			}
-			r.settle(&qos[q], s, k, p, q)
 		}
 	}
+	for _, sh := range r.shares {
+		b.share(sh)
+	}
+	if streams == 0 {
+		c.Checked = false // nobody was there to see
+		return c
+	}
 	c.Held = c.Corrupt == 0 && c.Unexpected == 0
-	for q := range qos {
-		if !used[q] {
+	for q := range b.qos {
+		if !b.used[q] {
 			continue
 		}
-		a := &qos[q]
+		a := &b.qos[q]
 		a.QoS = q
 		if a.Expected > 0 {
 			a.LossRatio = float64(a.Lost) / float64(a.Expected)
@@ -158,10 +194,48 @@ func (r *runner) contract() Contract {
 	return c
 }
 
-// settle adds one stream to the account of its QoS.
-func (r *runner) settle(a *QoS, s *subscriber, k int, p *publisher, q mqtt.QoS) {
-	sm := &s.streams[k]
+// share adds the account of a Shared Subscription, whose members saw it
+// together. One that lost a member for good is held to nothing: what was on
+// its way there may be gone [MQTT-4.8.2-5].
+func (b *books) share(sh *share) {
+	for _, s := range sh.members {
+		if !s.active || s.broken || s.gaps.Load() > 0 {
+			return
+		}
+	}
+	s := sh.members[0]
+	for k := range sh.streams {
+		q := s.deliveryQoS(k)
+		sh.streams[k].disorder = 0 // of all members together it means nothing
+		b.enter(s, &sh.streams[k], k)
+		if k == 0 {
+			b.qos[q].OutOfOrder += sh.disorder
+		}
+	}
+}
+
+// enter adds one stream to the account of its QoS.
+func (b *books) enter(s *subscriber, sm *stream, k int) {
+	p := b.r.pubs[s.sources.at(k)]
+	if !p.served {
+		return
+	}
+	q := s.deliveryQoS(k)
+	a := &b.qos[q]
+	b.used[q] = true
+	if !b.counted[p.id][q] {
+		b.counted[p.id][q] = true
+		a.Sent += int64(p.seq.Load()) //nolint:gosec // far below
+		a.InDoubt += p.unsure.n - p.denied
+	}
+	b.settle(a, s, sm, p, q)
+}
+
+func (b *books) settle(a *QoS, s *subscriber, sm *stream, p *publisher, q mqtt.QoS) {
 	sent := p.seq.Load()
+	if s.gaps.Load() != sm.gaps { // nothing came since the Session was lost
+		sm.excuse(sent)
+	}
 	a.Delivered += sm.got
 	a.Duplicates += sm.duplicates
 	a.DuplicatesDUP += sm.dup
@@ -173,10 +247,103 @@ func (r *runner) settle(a *QoS, s *subscriber, k int, p *publisher, q mqtt.QoS) 
 	}
 	a.Expected += int64(sent) - p.unsure.n //nolint:gosec // far below
 	sm.missing(sent, func(seq uint64) bool {
-		if !p.unsure.has(seq) {
+		switch {
+		case p.unsure.has(seq):
+		case sm.forgiven(seq):
+			a.Expected--
+		default:
 			a.Lost++
-			r.violations.add(func() Violation { return s.violation("lost", q, p.id, seq) })
+			b.r.violations.add(func() Violation { return s.violation("lost", q, p.id, seq) })
 		}
 		return true
 	})
+}
+
+// served is how many clients were connected at some time.
+func (r *runner) served() (n int) {
+	for _, m := range r.members {
+		if m.served {
+			n++
+		}
+	}
+	return n
+}
+
+// rules are all that hold for this run.
+func (r *runner) rules() []Rule {
+	if r.s.NoDefaultRules {
+		return r.s.Rules
+	}
+	return append(defaultRules(), r.s.Rules...)
+}
+
+// scope is what rules are about.
+func (r *runner) scope(phase Phase, group string) (t *tally, over time.Duration, target float64) {
+	gi := -1
+	for _, g := range r.groups {
+		if group == "" || g.Name == group {
+			target += g.Rate
+		}
+		if g.Name == group {
+			gi = g.index
+		}
+	}
+	if phase == "" {
+		t, over = r.total, r.measuredFor
+		if gi >= 0 {
+			t = r.groups[gi].total
+		}
+		return t, over, target
+	}
+	sum := &tally{}
+	for _, p := range r.phases {
+		if p.step.Name != phase {
+			continue
+		}
+		part := p.all
+		if gi >= 0 {
+			part = p.groups[gi]
+		}
+		sum.merge(part)
+		to := p.to
+		if to == 0 { // it goes on
+			to = r.now()
+		}
+		over += to - p.from
+		target *= max(p.step.From, p.step.To)
+	}
+	return sum, over, target
+}
+
+// abortIf ends the run when a rule that says so fails.
+func (r *runner) abortIf(p *phaseTally, elapsed time.Duration) {
+	for i := range r.s.Rules {
+		rule := &r.s.Rules[i]
+		if !rule.Abort || elapsed < rule.After || rule.phase != "" && rule.phase != p.step.Name || rule.phase == "" && !p.step.Record {
+			continue
+		}
+		rep := &Report{Connections: Connections{Asked: r.asked, Failed: int(r.failed.Load()), Lost: int(r.lost.Load()), Refused: int(r.refusedAgain.Load())},
+			Refused: r.refused.all()}
+		if t := rule.evaluate(rep, r.running(p)); !t.OK && !t.Inconclusive {
+			r.events.add(r.now(), "abort", "%s: %s", rule.Text, t.Value)
+			r.abort(&AbortError{Rule: rule.Text})
+			return
+		}
+	}
+}
+
+// running is the runner in the midst of a phase, whose time counts as well.
+func (r *runner) running(p *phaseTally) view { return &midst{r, p} }
+
+type midst struct {
+	*runner
+	p *phaseTally
+}
+
+func (m *midst) scope(phase Phase, group string) (t *tally, over time.Duration, target float64) {
+	t, over, target = m.runner.scope(phase, group)
+	if phase == "" && m.p.step.Record {
+		over += m.now() - m.p.from
+	}
+	return t, over, target
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,41 @@ import (
 	"mqt/mqtt"
 	"mqt/mqtt/client"
 )
+
+// member is one client of a group.
+type member struct {
+	r   *runner
+	g   *group
+	i   int            // in its group
+	c   *client.Client // nil: not connected
+	rec *recorder
+	pub *publisher  // nil: it is none
+	sub *subscriber // nil: it is none
+
+	served  bool        // it was connected
+	resumes bool        // it has a Session and said goodbye
+	down    atomic.Bool // the connection is gone
+	wire    *wiring     // nil: its connections are not touched
+}
+
+// wiring is what is known of a member's connections where they are made anew
+// or broken.
+type wiring struct {
+	mu      sync.Mutex
+	nc      net.Conn
+	gate    *gate
+	dialled time.Duration
+	meant   atomic.Bool // the end that comes is our doing
+	again   atomic.Bool // it was connected before
+}
+
+// name is the Client Identifier.
+func (m *member) name() string {
+	if m.g.ClientID != nil {
+		return m.g.ClientID(m.i)
+	}
+	return "bench" + m.r.s.RunID + m.g.Name + strconv.Itoa(m.i)
+}
 
 // each calls f for 0 to n-1, in order, on up to workers goroutines, and stops
 // when ctx ends. With a rate they begin on its schedule; due is when f should
@@ -57,195 +93,291 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// connect connects all clients, subscribers first.
-func (r *runner) connect(ctx context.Context) error {
-	from := r.now()
-	var once sync.Once
-	var cause error
-	r.during(Connecting, 0, func() {
-		r.each(ctx, len(r.subs)+len(r.pubs), r.s.Connecting, r.s.ConnectRate, func(i int, due time.Duration) {
-			if err := r.connectOne(ctx, i, due); err != nil && ctx.Err() == nil {
-				r.failed.Add(1)
-				r.failures.add(err)
-				once.Do(func() { cause = err })
-			}
-		})
-	})
-	r.connectTook = r.now() - from
-	if err := ctx.Err(); err != nil {
-		return err
+// options are what m connects with.
+func (m *member) options() (client.Options, error) {
+	r, g := m.r, m.g
+	o := r.s.Client
+	o.ClientID = m.name()
+	o.OnState = m.onState
+	o.KeepSession, o.SessionExpiryInterval = g.KeepSession, g.Expiry
+	if m.pub != nil {
+		o.InFlight = g.InFlight
 	}
-	hasPubs := slices.ContainsFunc(r.pubs, func(p *publisher) bool { return p.c != nil })
-	hasSubs := slices.ContainsFunc(r.subs, func(s *subscriber) bool { return s.c != nil })
-	if !hasPubs || !hasSubs {
-		return cause
+	if m.sub != nil {
+		o.OnMessage = m.sub.onMessage
 	}
-	for _, p := range r.pubs {
-		if p.c != nil {
-			p.shard.pubs = append(p.shard.pubs, p)
-			p.window = min(r.s.InFlight, int(p.c.Connack().Properties.NumberOr(mqtt.ReceiveMaximum, 65535)))
-			r.protocol = p.c.Version()
+	if g.Setup != nil {
+		if err := g.Setup(m.i, &o); err != nil {
+			return o, fmt.Errorf("bench: group %q, client %d: %w", g.Name, m.i, err)
 		}
 	}
-	return nil
+	if g.Reconnect {
+		o.Reconnect = &client.Backoff{Min: max(g.Jitter, time.Millisecond), Max: max(g.Jitter, time.Second)}
+	}
+	if o.Dial != nil || r.s.Dial != nil {
+		m.wireUp(&o)
+	}
+	return o, nil
 }
 
-// connectOne connects client i: the subscribers, then the publishers.
-func (r *runner) connectOne(ctx context.Context, i int, due time.Duration) error {
-	o := r.s.Client
-	o.OnState = r.onState
-	var rec *recorder
-	var dst **client.Client
-	if i < len(r.subs) {
-		s := r.subs[i]
-		o.ClientID, o.OnMessage = s.name(), s.onMessage
-		rec, dst = s.rec, &s.c
-	} else {
-		p := r.pubs[i-len(r.subs)]
-		o.ClientID, o.InFlight = p.name(), r.s.InFlight
-		rec, dst = p.rec, &p.c
+// wireUp lets m's connections be dialled under our eyes.
+func (m *member) wireUp(o *client.Options) {
+	dial := o.Dial
+	if dial == nil {
+		own := *o
+		own.Dial = nil
+		dial = func(ctx context.Context) (net.Conn, error) { return m.r.s.Dial(ctx, &own) }
+	}
+	timeout := o.ConnectTimeout
+	if timeout == 0 {
+		timeout = client.DefaultConnectTimeout
+	}
+	if m.g.Reconnect {
+		// Our own wait is no fault of the Server.
+		o.ConnectTimeout = timeout + m.g.After + time.Minute
+	}
+	w := &wiring{}
+	m.wire = w
+	o.Dial = func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, w, dial, timeout) }
+}
+
+func (m *member) dial(ctx context.Context, w *wiring, dial func(context.Context) (net.Conn, error), timeout time.Duration) (net.Conn, error) {
+	if w.again.Load() {
+		if !sleep(ctx, m.g.After) {
+			return nil, context.Cause(ctx)
+		}
+		select {
+		case m.r.places <- struct{}{}:
+			defer func() { <-m.r.places }()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	from := m.r.now()
+	nc, err := dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := m.r.now()
+	m.record(connectDial, now-from)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dialled = from
+	if m.g.gated {
+		w.gate = newGate(nc)
+		nc = w.gate
+	}
+	if m.g.Reconnect || m.r.breaks {
+		w.nc = nc
+	}
+	return nc, nil
+}
+
+func (m *member) record(what metric, d time.Duration) {
+	m.rec.mu.Lock()
+	m.rec.cur.record(what, d)
+	m.rec.mu.Unlock()
+}
+
+// connect makes the first connection.
+func (m *member) connect(ctx context.Context, due time.Duration) error {
+	o, err := m.options()
+	if err != nil {
+		return err
 	}
 	c, err := client.Connect(ctx, o)
 	if err != nil {
 		return err
 	}
-	*dst = c
-	r.connected.Add(1)
-	rec.mu.Lock()
-	rec.cur.record(connect, r.now()-due)
-	rec.mu.Unlock()
+	now := m.r.now()
+	m.c, m.served, m.resumes = c, true, false
+	m.down.Store(false)
+	m.r.connected.Add(1)
+	m.g.connected.Add(1)
+	m.record(connect, now-due)
+	if w := m.wire; w != nil {
+		w.mu.Lock()
+		m.record(connectConnack, max(now-w.dialled, 0))
+		w.again.Store(true)
+		w.mu.Unlock()
+		if !m.g.Reconnect && !m.r.breaks {
+			m.wire = nil
+		}
+	}
 	return nil
 }
 
-// onState counts the connections that we did not end.
-func (r *runner) onState(s client.State, err error) {
-	if s == client.Closed && err != nil && !errors.Is(err, client.ErrClosed) {
-		r.lost.Add(1)
-		r.losses.add(err)
+// onState counts the connections that we did not end, and those made anew.
+func (m *member) onState(s client.State, err error) {
+	switch s {
+	case client.Closed:
+		if err != nil && !errors.Is(err, client.ErrClosed) {
+			m.lost(err)
+		}
+	case client.Reconnecting:
+		m.lost(err)
+	case client.Connected:
+		m.back()
 	}
 }
 
-// subscribe subscribes all subscribers that are connected.
-func (r *runner) subscribe(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	r.during(Subscribing, 0, func() {
-		r.each(ctx, len(r.subs), r.s.Connecting, 0, func(j int, due time.Duration) {
-			s := r.subs[j]
-			if s.c == nil {
-				return
-			}
-			err := s.subscribe(ctx)
-			if errors.Is(err, client.ErrConnectionLost) {
-				return // counted by onState
-			}
-			if err != nil {
-				cancel(err)
-				return
-			}
-			s.rec.mu.Lock()
-			s.rec.cur.record(subAck, r.now()-due)
-			s.rec.mu.Unlock()
-		})
-	})
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+// lost is told each end of a connection, and each attempt that fails.
+func (m *member) lost(err error) {
+	r := m.r
+	if m.down.Swap(true) {
+		r.refusedAgain.Add(1)
+		return
 	}
-	if i := slices.IndexFunc(r.subs, func(s *subscriber) bool { return s.active }); i < 0 {
-		return fmt.Errorf("bench: no subscriber is left: %w", client.ErrConnectionLost)
+	r.connected.Add(-1)
+	if w := m.wire; w != nil && w.meant.Swap(false) {
+		r.cut.Add(1)
+		return
 	}
-	return nil
+	r.lost.Add(1)
+	m.g.lost.Add(1)
+	r.losses.add(err)
+	r.events.add(r.now(), "lost", "%s: %v", m.name(), err)
+}
+
+// back is told each connection but the first.
+func (m *member) back() {
+	w := m.wire
+	if w == nil || !w.again.Load() || !m.down.Swap(false) {
+		return
+	}
+	w.mu.Lock()
+	took := m.r.now() - w.dialled
+	w.mu.Unlock()
+	m.record(reconnect, took)
+	m.r.connected.Add(1)
+	m.r.reconnected.Add(1)
+	present := m.c.SessionPresent()
+	if m.g.KeepSession {
+		m.r.taken(present)
+	}
+	switch {
+	case m.pub != nil:
+		m.pub.back(present)
+	case m.sub != nil && !present:
+		m.sub.gaps.Add(1) // what was sent meanwhile is not for it
+	}
+}
+
+// taken counts a Session that should have been there.
+func (r *runner) taken(present bool) {
+	r.sessionsAsked.Add(1)
+	if present {
+		r.sessionsPresent.Add(1)
+	}
 }
 
 // subscribeTimeout bounds the wait for a SUBACK.
 const subscribeTimeout = 30 * time.Second
 
+func (r *runner) subscribeOne(ctx context.Context, s *subscriber, due time.Duration) error {
+	if s.c == nil || s.active {
+		return nil
+	}
+	s.subscribed.Store(int64(due))
+	err := s.subscribe(ctx)
+	if errors.Is(err, client.ErrConnectionLost) {
+		return nil // counted by onState
+	}
+	if err != nil {
+		return err
+	}
+	s.record(subAck, r.now()-due)
+	return nil
+}
+
 func (s *subscriber) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
-	filter := s.r.s.filter(s.id)
-	codes, err := s.c.Subscribe(ctx, []mqtt.Subscription{{Filter: filter, QoS: s.qos}}, nil)
+	codes, err := s.c.Subscribe(ctx, []mqtt.Subscription{{Filter: s.filter, QoS: s.qos}}, nil)
 	if err != nil {
 		return err
 	}
 	if got := mqtt.QoS(codes[0]); got != s.qos {
-		return fmt.Errorf("bench: %s: asked for QoS %d, the server granted QoS %d", filter, s.qos, got)
+		return fmt.Errorf("bench: %s: asked for QoS %d, the server granted QoS %d", s.filter, s.qos, got)
 	}
 	s.active = true
 	return nil
 }
 
-// probeTimeout bounds the wait for the first messages, which are sent again
-// each probeEvery.
-const (
-	probeTimeout = 10 * time.Second
-	probeEvery   = time.Second
-)
-
-// probe waits until a message of each publisher has reached each subscription
-// that matches it.
-func (r *runner) probe(ctx context.Context) error {
-	if r.s.NoTracking {
-		return nil
-	}
-	missing := 0
-	for _, s := range r.subs {
-		for k := range s.streams {
-			if p := r.pubs[r.s.source(s.id, k)]; s.active && p.c != nil {
-				missing++
-				p.fanOut.Add(1)
-			}
-		}
-	}
-	r.unprobed.Add(int64(missing))
-	if missing == 0 {
-		return ctx.Err()
-	}
-	within, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	r.during(Probing, 0, func() { r.sendProbes(within) })
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if left := r.unprobed.Load(); left > 0 {
-		return &ProbeError{Missing: int(left), Of: missing, Waited: probeTimeout}
-	}
-	return nil
-}
-
-func (r *runner) sendProbes(ctx context.Context) {
-	ticker := time.NewTicker(probeEvery)
-	defer ticker.Stop()
-	for {
-		var b client.Batch
-		for i, p := range r.pubs {
-			if p.c != nil {
-				_ = p.publish(&b, probe, 0, 0) // what fails is tried again
-			}
-			if i%turnSize == turnSize-1 {
-				b.Flush()
-			}
-		}
-		b.Flush()
-		select {
-		case <-r.allSeen:
-			return
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// probed is called for the first probe of each stream.
-func (r *runner) probed() {
-	if r.unprobed.Add(-1) == 0 {
-		close(r.allSeen)
-	}
-}
-
 // leaveTimeout bounds the goodbye to the Server.
 const leaveTimeout = 5 * time.Second
+
+// goodbye disconnects the clients of a step; those that have a Session can be
+// resumed.
+func (r *runner) goodbye(s *Step, last bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	members := r.membersOf(s)
+	r.each(context.Background(), len(members), MaxConnecting, 0, func(i int, _ time.Duration) {
+		m := members[i]
+		if m.c == nil && !m.resumes {
+			return
+		}
+		if !last {
+			m.disconnect(ctx, mqtt.Disconnect{})
+			m.resumes = m.g.KeepSession
+			return
+		}
+		m.leave(ctx)
+	})
+}
+
+func (m *member) disconnect(ctx context.Context, d mqtt.Disconnect) {
+	if m.c.Err() == nil && !m.down.Load() {
+		m.r.connected.Add(-1)
+	}
+	_ = m.c.Disconnect(ctx, d) // nothing can be done about it
+	<-m.c.Done()
+	m.c = nil
+}
+
+// leave says goodbye for good: nothing is left behind, unless it shall be.
+func (m *member) leave(ctx context.Context) {
+	keep := m.r.s.Keep
+	if m.c != nil && m.c.Err() == nil {
+		if m.pub != nil && m.g.Retain && !keep {
+			_, _ = m.c.Publish(ctx, &mqtt.Message{Topic: m.pub.topic, QoS: mqtt.QoS1, Retain: true}) // it goes away with the topic otherwise
+		}
+		var d mqtt.Disconnect
+		end := m.g.KeepSession && !keep
+		if end && m.c.Version() == mqtt.V50 {
+			d.Properties = mqtt.Properties{mqtt.Num(mqtt.SessionExpiryInterval, 0)}
+			end = false
+		}
+		online := m.c.State() == client.Connected
+		_ = m.c.Disconnect(ctx, d)
+		<-m.c.Done()
+		if !end && online {
+			return
+		}
+	}
+	if m.g.KeepSession && !keep {
+		m.forget(ctx)
+	}
+}
+
+// forget ends a Session: a clean one takes its place, and ends with its
+// connection.
+func (m *member) forget(ctx context.Context) {
+	o, err := m.options()
+	if err != nil {
+		return
+	}
+	o.KeepSession, o.SessionExpiryInterval, o.Reconnect, o.OnState, o.OnMessage = false, 0, nil, nil, nil
+	c, err := client.Connect(ctx, o)
+	if err != nil {
+		return // the Server is gone, or does not want us
+	}
+	_ = c.Disconnect(ctx, mqtt.Disconnect{})
+	<-c.Done()
+}
 
 // leave disconnects all clients and waits for their end.
 func (r *runner) leave() {
@@ -253,21 +385,7 @@ func (r *runner) leave() {
 		return
 	}
 	r.left = true
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	r.each(context.Background(), len(r.pubs)+len(r.subs), r.s.Connecting, 0, func(i int, _ time.Duration) {
-		var c *client.Client
-		if i < len(r.pubs) {
-			c = r.pubs[i].c
-		} else {
-			c = r.subs[i-len(r.pubs)].c
-		}
-		if c == nil {
-			return
-		}
-		_ = c.Disconnect(ctx, mqtt.Disconnect{}) // nothing can be done about it
-		<-c.Done()
-	})
+	r.goodbye(&Step{}, true)
 }
 
 // maxCauses is how many different texts are told apart.
@@ -311,4 +429,21 @@ func causeOf(err error) string {
 		return op.Op + ": " + op.Err.Error()
 	}
 	return err.Error()
+}
+
+// maxEvents bounds the time line of a report.
+const maxEvents = 1000
+
+// events are the time line.
+type events struct {
+	mu   sync.Mutex
+	list []Event
+}
+
+func (e *events) add(at time.Duration, kind, format string, a ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.list) < maxEvents {
+		e.list = append(e.list, Event{At: at, Kind: kind, Text: fmt.Sprintf(format, a...)})
+	}
 }

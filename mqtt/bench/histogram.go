@@ -12,15 +12,20 @@ type metric int
 
 const (
 	connect metric = iota
+	connectDial
+	connectConnack
+	reconnect
 	subAck
+	firstMessage
 	pubAck
+	pubRec
 	pubComp
 	endToEnd0 // and the two behind it: QoS 1, 2
 	endToEnd1
 	endToEnd2
 	service
 	lag
-	metrics
+	numMetrics
 )
 
 // Range and precision of every histogram, in ns: those of several runs can be
@@ -33,8 +38,8 @@ const (
 
 // tally is what happened in some time: counts and latencies.
 type tally struct {
-	latency [metrics]*hdrhistogram.Histogram // nil: none
-	clamped [metrics]int64
+	latency [numMetrics]*hdrhistogram.Histogram // nil: none
+	clamped [numMetrics]int64
 	counts
 }
 
@@ -87,17 +92,28 @@ func (t *tally) recordN(m metric, d time.Duration, n int64) {
 
 // merge adds o to t.
 func (t *tally) merge(o *tally) {
-	for m := range metrics {
-		t.clamped[m] += o.clamped[m]
-		if o.latency[m] == nil {
-			continue
-		}
-		if t.latency[m] == nil {
-			t.latency[m] = hdrhistogram.New(lowest, highest, digits)
-		}
-		t.latency[m].Merge(o.latency[m])
+	for m := range numMetrics {
+		t.mergeMetric(o, m)
 	}
 	t.counts.add(&o.counts)
+}
+
+// mergeSetup adds the latencies of connecting, which count in every phase.
+func (t *tally) mergeSetup(o *tally) {
+	for m := connect; m <= subAck; m++ {
+		t.mergeMetric(o, m)
+	}
+}
+
+func (t *tally) mergeMetric(o *tally, m metric) {
+	t.clamped[m] += o.clamped[m]
+	if o.latency[m] == nil || o.latency[m].TotalCount() == 0 {
+		return
+	}
+	if t.latency[m] == nil {
+		t.latency[m] = hdrhistogram.New(lowest, highest, digits)
+	}
+	t.latency[m].Merge(o.latency[m])
 }
 
 // reset empties t and keeps its histograms.
@@ -151,11 +167,33 @@ func (t *tally) distribution(ms ...metric) *Distribution {
 	return d
 }
 
-// startOver empties t but for the latencies of connecting.
-func (t *tally) startOver() {
-	c, a := t.latency[connect], t.latency[subAck]
-	*t = tally{}
-	t.latency[connect], t.latency[subAck] = c, a
+// blobs are the histograms of a second that its line of the report keeps.
+func (t *tally) blobs() map[string]string {
+	all := make(map[string]string)
+	for _, b := range []struct {
+		name string
+		ms   []metric
+	}{{"e2e", []metric{endToEnd0, endToEnd1, endToEnd2}}, {"pub_ack", []metric{pubAck}}, {"pub_comp", []metric{pubComp}}, {"lag", []metric{lag}}} {
+		if h := t.sum(b.ms...); h != nil {
+			all[b.name] = blob(h)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// report is t for the report.
+func (t *tally) report() Latency {
+	return Latency{
+		Connect: t.distribution(connect), ConnectDial: t.distribution(connectDial), ConnectConnack: t.distribution(connectConnack),
+		Reconnect: t.distribution(reconnect), SubAck: t.distribution(subAck), FirstMessage: t.distribution(firstMessage),
+		PubAck: t.distribution(pubAck), PubRec: t.distribution(pubRec), PubComp: t.distribution(pubComp),
+		E2E:     t.distribution(endToEnd0, endToEnd1, endToEnd2),
+		E2EQoS0: t.distribution(endToEnd0), E2EQoS1: t.distribution(endToEnd1), E2EQoS2: t.distribution(endToEnd2),
+		E2EService: t.distribution(service), Lag: t.distribution(lag),
+	}
 }
 
 // recorder collects what some clients see. Each core has one; they are added up

@@ -15,7 +15,7 @@ func TestMerge(t *testing.T) {
 	parts := make([]tally, 5)
 	for i := range 10_000 {
 		p := &parts[i%len(parts)]
-		m := metric(r.IntN(int(metrics)))
+		m := metric(r.IntN(int(numMetrics)))
 		d := time.Duration(r.ExpFloat64() * float64(time.Millisecond))
 		if i%1000 == 0 {
 			d = 2 * time.Hour
@@ -33,7 +33,7 @@ func TestMerge(t *testing.T) {
 	if sum.counts != one.counts || sum.clamped != one.clamped {
 		t.Errorf("counts %+v and %+v", sum.counts, one.counts)
 	}
-	for m := range metrics {
+	for m := range numMetrics {
 		if !sum.latency[m].Equals(one.latency[m]) {
 			t.Errorf("metric %d differs", m)
 		}
@@ -82,10 +82,10 @@ func TestReset(t *testing.T) {
 	tl.record(lag, time.Second)
 	tl.record(connect, time.Second)
 	tl.sent, tl.clamped[lag] = 5, 1
-	kept := tl
-	kept.startOver()
+	var kept tally
+	kept.mergeSetup(&tl)
 	if kept.quantile(50, connect) == 0 || kept.quantile(50, lag) != 0 || kept.sent != 0 {
-		t.Error("startOver keeps the wrong things")
+		t.Error("mergeSetup takes the wrong things")
 	}
 	tl.reset()
 	if tl.sum(connect, lag) != nil || tl.counts != (counts{}) || tl.clamped[lag] != 0 || tl.latency[lag] == nil {

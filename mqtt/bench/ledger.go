@@ -61,6 +61,7 @@ const (
 	first     seen = iota
 	late           // a first delivery behind a later message
 	duplicate      // not the first delivery
+	excused        // not the first, and nobody promised that there is one only
 )
 
 // stream is the account of what one subscriber got from one publisher. Its only
@@ -72,11 +73,43 @@ type stream struct {
 	chunks []*chunk
 	forget bool // QoS 0: some below base were not seen
 
-	probed     bool
+	probed bool
+	gaps   uint32 // of the subscriber, that were taken into account
+	// excuses are ranges of messages that need not have come, in ascending order:
+	// the Session was gone.
+	excuses    []span
 	got        int64 // first deliveries
 	duplicates int64
 	dup        int64 // duplicates with the DUP flag
 	disorder   int64
+}
+
+// maxExcuses bounds what one stream remembers of lost Sessions; then the last
+// one widens.
+const maxExcuses = 64
+
+// span is messages from to below to.
+type span struct{ from, to uint64 }
+
+// excuse forgives what is missing since the last message, as far as to.
+func (s *stream) excuse(to uint64) {
+	if n := len(s.excuses); n >= maxExcuses {
+		s.excuses[n-1].to = max(to, s.excuses[n-1].to)
+		return
+	}
+	if to > s.top {
+		s.excuses = append(s.excuses, span{s.top, to})
+	}
+}
+
+// forgiven reports whether seq need not have come.
+func (s *stream) forgiven(seq uint64) bool {
+	for _, e := range s.excuses {
+		if seq >= e.from && seq < e.to {
+			return true
+		}
+	}
+	return false
 }
 
 // see notes message seq. atMostOnce is QoS 0.

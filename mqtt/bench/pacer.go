@@ -10,31 +10,6 @@ import (
 	"mqt/mqtt/client"
 )
 
-// load is what the shards do in one phase.
-type load struct {
-	kind       kind
-	start, end time.Duration // on the run's clock
-	rate       float64       // messages a second of all publishers; 0: closed loop
-	count      int64         // messages in all; 0: no bound
-}
-
-// at is when message k of all is due.
-func (l *load) at(k uint64) time.Duration {
-	return l.start + time.Duration(float64(k)/l.rate*float64(time.Second))
-}
-
-// quota is how many messages publisher i of n may send, in a closed loop.
-func (l *load) quota(i, n int) uint64 {
-	if l.count == 0 {
-		return 1<<64 - 1
-	}
-	q := l.count / int64(n)
-	if int64(i) < l.count%int64(n) {
-		q++
-	}
-	return uint64(q) //nolint:gosec // not negative
-}
-
 const (
 	// quantum is the shortest sleep: what becomes due meanwhile leaves together.
 	quantum = 100 * time.Microsecond
@@ -46,15 +21,16 @@ const (
 	clockEvery = 16
 	// overtime is how long after the end of a load what was due before is sent.
 	overtime = time.Second
+	// maxPending is how many messages of one publisher wait; more are not sent.
+	maxPending = 1 << 20
 )
 
-// shard paces the publishers of one core. The schedule is one for all of them:
-// publisher i sends messages i, i+n, i+2n ... of n publishers, so that it needs
-// no queue of timers.
+// shard paces the publishers of one core.
 type shard struct {
-	r    *runner
-	pubs []*publisher // connected, by number
-	rec  *recorder    // counts what is sent
+	r      *runner
+	number int
+	pubs   [][]*publisher // connected, by group
+	recs   []*recorder    // count what is sent, by group
 
 	mu    sync.Mutex
 	ready []*publisher  // have room again
@@ -63,9 +39,21 @@ type shard struct {
 	batch   client.Batch
 	stalled []*publisher // held back by TCP: nobody tells when that is over
 	work    []*publisher // scratch
-	backlog uint64       // messages that are due and wait for room
+	backlog int          // messages that are due and wait for room
+	cursors []*cursor    // of this load, by group; nil: none
+	kind    kind         // of the load, and of what is pending
+	end     time.Duration
 	now     time.Duration
 	stale   int // messages since now was read
+	sent    int // messages in this turn
+}
+
+func (r *runner) newShard(i int) *shard {
+	sh := &shard{r: r, number: i, wake: make(chan struct{}, 1), pubs: make([][]*publisher, len(r.groups)), cursors: make([]*cursor, len(r.groups))}
+	for range r.groups {
+		sh.recs = append(sh.recs, &recorder{cur: &tally{}})
+	}
+	return sh
 }
 
 // wakeFor puts p on the list of those that can send again.
@@ -79,15 +67,14 @@ func (sh *shard) wakeFor(p *publisher) {
 	}
 }
 
-// run sends until the load or ctx ends.
-func (sh *shard) run(ctx context.Context, l *load) {
-	sh.reset(l)
+// run sends until the loads or ctx end.
+func (sh *shard) run(ctx context.Context, k kind, loads []*load) {
+	sh.reset(k, loads)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	c := cursor{l: l, sh: sh}
 	for {
 		sh.clock()
-		next, more := sh.turn(l, &c)
+		next, more := sh.turn()
 		if !more || ctx.Err() != nil {
 			break
 		}
@@ -104,21 +91,39 @@ func (sh *shard) run(ctx context.Context, l *load) {
 		case <-ctx.Done():
 		}
 	}
-	sh.giveUp(&c)
+	sh.giveUp()
 }
 
-func (sh *shard) reset(l *load) {
+// reset begins a load. What is pending of the load before goes on, if it is of
+// the same kind.
+func (sh *shard) reset(k kind, loads []*load) {
 	sh.mu.Lock()
 	sh.ready = sh.ready[:0]
 	sh.mu.Unlock()
-	sh.stalled, sh.backlog = sh.stalled[:0], 0
-	for _, p := range sh.pubs {
-		p.turns, p.due = 0, 0
-		p.blocked.Store(false)
-		p.forgive(sh.r.now())
-		if l.rate == 0 {
-			p.due = l.quota(p.id, sh.r.s.Publishers)
-			sh.wakeFor(p)
+	same := k == sh.kind
+	sh.kind, sh.stalled, sh.backlog, sh.end = k, sh.stalled[:0], 0, 0
+	for gi, l := range loads {
+		sh.cursors[gi] = nil
+		if l == nil {
+			continue
+		}
+		sh.end = max(sh.end, l.end)
+		c := sh.newCursor(gi, l)
+		sh.cursors[gi] = c
+		for _, p := range c.pubs {
+			p.turns, p.due = 0, 0
+			if !same {
+				p.pending, p.head = p.pending[:0], 0
+			}
+			sh.backlog += len(p.pending) - p.head
+			p.blocked.Store(false)
+			p.forgive(sh.r.now())
+			if l.closed() {
+				p.due = l.quota(p.i, l.g.Clients)
+			}
+			if l.closed() || len(p.pending) > p.head {
+				sh.wakeFor(p)
+			}
 		}
 	}
 }
@@ -126,11 +131,15 @@ func (sh *shard) reset(l *load) {
 // clock reads the time for the messages to come.
 func (sh *shard) clock() { sh.now, sh.stale = sh.r.now(), 0 }
 
-// turn sends what is due, at most turnSize messages, and returns when to come
-// again; not more if the load is over.
-func (sh *shard) turn(l *load, c *cursor) (next time.Duration, more bool) {
-	sh.rec.mu.Lock()
-	sent := sh.rec.cur.sent
+// turn sends what is due, about turnSize messages at most, and returns when to
+// come again; not more if the load is over.
+func (sh *shard) turn() (next time.Duration, more bool) {
+	sh.sent = 0
+	for _, c := range sh.cursors {
+		if c != nil {
+			c.rec.mu.Lock()
+		}
+	}
 	sh.mu.Lock()
 	sh.work, sh.ready = append(sh.work[:0], sh.ready...), sh.ready[:0]
 	sh.mu.Unlock()
@@ -140,157 +149,136 @@ func (sh *shard) turn(l *load, c *cursor) (next time.Duration, more bool) {
 		}
 	}
 	sh.stalled = sh.stalled[:0]
-
 	for _, p := range sh.work {
-		if l.rate == 0 {
-			sh.fill(p, l)
+		if c := sh.cursorOf(p); c == nil {
+			continue
+		} else if c.l.closed() {
+			sh.fill(p, c)
 		} else {
-			sh.catchUp(p, l)
+			sh.catchUp(p, c)
 		}
 	}
-	next = l.end
-	if l.rate > 0 {
-		next = c.advance()
+	next = sh.end
+	for _, c := range sh.cursors {
+		if c != nil && !c.l.closed() {
+			next = min(next, c.advance())
+		}
 	}
-	if sh.rec.cur.sent-sent >= turnSize {
+	if sh.sent >= turnSize {
 		next = sh.now // more may be waiting
 	}
-	sh.rec.mu.Unlock()
+	for _, c := range sh.cursors {
+		if c != nil {
+			c.rec.mu.Unlock()
+		}
+	}
 	sh.batch.Flush()
-	return min(next, l.end), sh.goesOn(l, c)
+	return min(next, sh.end), sh.goesOn()
 }
 
+func (sh *shard) cursorOf(p *publisher) *cursor { return sh.cursors[p.g.index] }
+
 // goesOn reports whether there will be anything to do.
-func (sh *shard) goesOn(l *load, c *cursor) bool {
-	if l.rate > 0 {
+func (sh *shard) goesOn() bool {
+	behind, open := false, false
+	for _, c := range sh.cursors {
 		switch {
-		case !c.over(): // late, or before the end
-			return sh.now < l.end+overtime
-		case sh.backlog == 0 && c.counted:
-			return false
-		}
-		return sh.now < l.end
-	}
-	if sh.now >= l.end {
-		return false
-	}
-	if l.count == 0 {
-		return true
-	}
-	for _, p := range sh.pubs {
-		if p.turns < p.due && !p.dead {
-			return true
+		case c == nil:
+		case !c.l.closed():
+			behind = behind || !c.over() // late, or before the end
+			open = open || sh.backlog > 0 || !c.counted
+		case c.l.count == 0:
+			open = true
+		default:
+			for _, p := range c.pubs {
+				open = open || p.turns < p.due && !p.dead
+			}
 		}
 	}
-	return false
+	if behind {
+		return sh.now < sh.end+overtime
+	}
+	return open && sh.now < sh.end
 }
 
 // giveUp counts what was due and will not be sent.
-func (sh *shard) giveUp(c *cursor) {
-	sh.rec.mu.Lock()
-	defer sh.rec.mu.Unlock()
-	if c.l.rate == 0 {
-		return
-	}
-	// Messages that the generator did not get to.
-	limit := min(sh.r.now(), c.l.end)
-	for c.due(limit) {
-		sh.rec.cur.due++
-		sh.rec.cur.missed++
-		c.step()
-	}
-}
-
-// cursor walks through the schedule of an open loop.
-type cursor struct {
-	l       *load
-	sh      *shard
-	round   uint64
-	i       int  // in sh.pubs
-	counted bool // count is reached
-}
-
-// message is the number of the next one.
-func (c *cursor) message() uint64 {
-	return c.round*uint64(c.sh.r.s.Publishers) + uint64(c.sh.pubs[c.i].id) //nolint:gosec // not negative
-}
-
-func (c *cursor) step() {
-	if c.i++; c.i == len(c.sh.pubs) {
-		c.i = 0
-		c.round++
+func (sh *shard) giveUp() {
+	for _, c := range sh.cursors {
+		if c == nil || c.l.closed() {
+			continue
+		}
+		c.rec.mu.Lock()
+		// Messages that the generator did not get to.
+		limit := min(sh.r.now(), c.l.end)
+		for c.due(limit) {
+			c.rec.cur.due++
+			c.rec.cur.missed++
+			c.step()
+		}
+		c.rec.mu.Unlock()
 	}
 }
-
-// due reports whether the next message is due before limit.
-func (c *cursor) due(limit time.Duration) bool {
-	if c.counted || len(c.sh.pubs) == 0 {
-		return false
-	}
-	k := c.message()
-	if c.l.count > 0 && k >= uint64(c.l.count) { //nolint:gosec // positive
-		c.counted = true // the numbers only go up
-		return false
-	}
-	return c.l.at(k) < limit
-}
-
-// over reports whether no more messages become due in this load.
-func (c *cursor) over() bool { return !c.due(c.l.end) }
 
 // advance publishes what is due now and returns when the next one is.
 func (c *cursor) advance() time.Duration {
 	sh := c.sh
 	for n := 0; n < turnSize && c.due(min(sh.now+1, c.l.end)); n++ {
-		p := sh.pubs[c.i]
-		t := sh.rec.cur
+		p := c.pubs[c.i]
+		t := c.rec.cur
 		t.due++
-		t.record(lag, sh.now-c.l.at(c.message()))
-		c.step()
-		p.due++
-		sh.backlog++
-		if !p.blocked.Load() {
-			sh.catchUp(p, c.l)
+		t.record(lag, sh.now-c.next)
+		waits := p.blocked.Load() || len(p.pending) > p.head
+		if !p.dead && (waits || !sh.send(p, c, c.next)) && !p.dead && len(p.pending)-p.head < maxPending {
+			p.pending = append(p.pending, c.next)
+			sh.backlog++
 		}
+		c.step()
 	}
 	if c.over() {
 		return c.l.end
 	}
-	return c.l.at(c.message())
+	return c.next
 }
 
-// catchUp sends what is due of one publisher, each message with the time at
+// catchUp sends what is pending of one publisher, each message with the time at
 // which it should have been sent.
-func (sh *shard) catchUp(p *publisher, l *load) {
-	for p.turns < p.due && !p.dead {
-		k := p.turns*uint64(sh.r.s.Publishers) + uint64(p.id) //nolint:gosec // not negative
-		if !sh.send(p, l.kind, l.at(k)) {
+func (sh *shard) catchUp(p *publisher, c *cursor) {
+	for p.head < len(p.pending) && !p.dead {
+		if !sh.send(p, c, p.pending[p.head]) {
 			break
 		}
+		p.head++
 		sh.backlog--
 	}
 	if p.dead {
-		sh.backlog -= p.due - p.turns
-		p.turns = p.due
+		sh.backlog -= len(p.pending) - p.head
+		p.head = len(p.pending)
+	}
+	switch {
+	case p.head == len(p.pending):
+		p.pending, p.head = p.pending[:0], 0
+	case p.head > len(p.pending)/2:
+		p.pending = append(p.pending[:0], p.pending[p.head:]...)
+		p.head = 0
 	}
 }
 
 // fill sends as much as the in-flight window takes.
-func (sh *shard) fill(p *publisher, l *load) {
-	if sh.now >= l.end {
+func (sh *shard) fill(p *publisher, c *cursor) {
+	if sh.now >= c.l.end {
 		return
 	}
-	for range sh.r.s.InFlight {
+	for range c.l.g.InFlight {
 		if p.turns >= p.due || p.dead {
 			return
 		}
-		if p.windowed && p.undelivered(sh.now) >= sh.r.s.InFlight {
+		if p.windowed && p.fanOut.Load() > 0 && p.undelivered(sh.now) >= c.l.g.InFlight {
 			sh.block(p)
 			return
 		}
-		sh.rec.cur.due++
-		if !sh.send(p, l.kind, sh.now) {
-			sh.rec.cur.due--
+		c.rec.cur.due++
+		if !sh.send(p, c, sh.now) {
+			c.rec.cur.due--
 			return
 		}
 	}
@@ -300,18 +288,19 @@ func (sh *shard) fill(p *publisher, l *load) {
 }
 
 // send publishes one message. False: it has to wait, or p is dead.
-func (sh *shard) send(p *publisher, k kind, intended time.Duration) bool {
+func (sh *shard) send(p *publisher, c *cursor, intended time.Duration) bool {
 	if sh.stale++; sh.stale > clockEvery {
 		sh.clock()
 	}
 	for {
-		err := p.publish(&sh.batch, k, intended, sh.now)
-		t := sh.rec.cur
+		size, err := p.publishSized(&sh.batch, sh.kind, intended, sh.now)
+		t := c.rec.cur
 		switch {
 		case err == nil:
 			p.turns++
+			sh.sent++
 			t.sent++
-			t.sentBytes += int64(sh.r.s.Size)
+			t.sentBytes += int64(size)
 			if p.qos > mqtt.QoS0 {
 				t.awaited++
 			}
@@ -320,12 +309,18 @@ func (sh *shard) send(p *publisher, k kind, intended time.Duration) bool {
 			if sh.block(p) {
 				return false
 			}
+		case errors.Is(err, client.ErrNotConnected) && p.g.Reconnect:
+			p.blocked.Store(true)
+			if !p.down.Load() { // otherwise it wakes us once it is back
+				sh.stalled = append(sh.stalled, p)
+			}
+			return false
 		case gone(err):
 			p.dead = true
 			return false
 		default: // a limit of the Server
 			p.turns++
-			if k == measured {
+			if sh.kind == measured {
 				sh.r.refused.add(err)
 			}
 			return true

@@ -5,7 +5,7 @@ import "time"
 // Phase is a part of a run.
 type Phase string
 
-// The phases in their order.
+// The phases of the built-in roles, in their order.
 const (
 	Connecting  Phase = "connect"
 	Subscribing Phase = "subscribe"
@@ -13,6 +13,10 @@ const (
 	WarmingUp   Phase = "warm-up"
 	Measuring   Phase = "measure"
 	Draining    Phase = "drain"
+	Holding     Phase = "hold"
+	Retaining   Phase = "retain"
+	Leaving     Phase = "leave"
+	Resuming    Phase = "resume"
 )
 
 // Snapshot is how a run goes, once a second and at each change of phase. Counts
@@ -21,6 +25,8 @@ type Snapshot struct {
 	Phase     Phase
 	Elapsed   time.Duration // in the phase
 	Of        time.Duration // its length, 0 if it has none
+	Step      int           // its place in the run, from 1
+	Steps     int           // of the run
 	Clients   int           // asked for
 	Connected int
 	Failed    int // could not connect

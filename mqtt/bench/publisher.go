@@ -1,7 +1,10 @@
 package bench
 
 import (
+	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,20 +16,21 @@ import (
 // publisher is one client that publishes. Its shard sends for it; the goroutine
 // that reads for the client ends its flights.
 type publisher struct {
-	r     *runner
-	id    int
-	c     *client.Client // nil: not connected
+	member
+	id    int // of all publishers
 	shard *shard
-	rec   *recorder
 	topic string
 	qos   mqtt.QoS
 	// window is how many messages may be under way, by our choice and the Server's.
 	window int
 
 	// Owned by the shard while a load runs.
-	turns, due uint64 // messages of this load that were sent, and that should have been
-	dead       bool   // the connection is gone
-	warm       uint64 // seq of warm-up messages
+	pending []time.Duration // when those were due that could not be sent
+	head    int             // of pending
+	turns   uint64          // messages of this load that were sent
+	due     uint64          // that should be sent, in a closed loop
+	dead    bool            // the connection is gone
+	warm    uint64          // seq of warm-up messages
 
 	// In a closed loop at QoS 0 a message is under way until all its subscribers
 	// have it.
@@ -44,8 +48,9 @@ type publisher struct {
 	flights  []*flight
 	free     []uint32 // indices of flights
 	underWay int      // of QoS 1 and 2
-	unsure   marks    // measured messages that nobody promised to deliver
-	denied   int64    // those of them that were refused
+	sizes    *rand.Rand
+	unsure   marks // measured messages that nobody promised to deliver
+	denied   int64 // those of them that were refused
 	done     client.Done
 }
 
@@ -55,21 +60,38 @@ type flight struct {
 	kind     kind
 	seq      uint64
 	intended time.Duration
+	buf      []byte // what Payload lies in
 }
 
-func (r *runner) newPublisher(i int) *publisher {
-	p := &publisher{r: r, id: i, topic: r.s.topic(i), qos: r.s.publishQoS(i), rec: r.recorderOf(i)}
-	p.windowed = r.s.Max && p.qos == mqtt.QoS0 && !r.s.NoTracking
+func (r *runner) newPublisher(g *group, i int) *publisher {
+	p := &publisher{member: member{r: r, g: g, i: i, rec: g.recorderOf(i)}, id: len(r.pubs), topic: g.Topic(i), qos: g.QoS[i%len(g.QoS)]}
+	p.windowed = g.Max && p.qos == mqtt.QoS0 && !r.s.NoTracking
 	p.done = p.ended
+	if g.MaxSize > g.Size {
+		p.sizes = rand.New(rand.NewPCG(r.s.Seed, uint64(p.id))) //nolint:gosec // no secret
+	}
 	return p
 }
 
-func (p *publisher) name() string { return p.r.clientID('p', p.id) }
-
-// flight returns one to send with. At QoS 0 the only one is never under way.
-func (p *publisher) flight() (uint32, *flight) {
+// flight returns one to send message k with. At QoS 0 the only one is never
+// under way.
+func (p *publisher) flight(k kind, intended time.Duration) (uint32, *flight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	i, f := p.spare()
+	f.kind, f.intended = k, intended
+	switch k {
+	case measured:
+		// Counted first: the message may arrive before Publish returns.
+		f.seq = p.seq.Add(1) - 1
+	case warmUp:
+		f.seq = p.warm
+		p.warm++
+	}
+	return i, f
+}
+
+func (p *publisher) spare() (uint32, *flight) {
 	if p.qos == mqtt.QoS0 && len(p.flights) > 0 {
 		return 0, p.flights[0]
 	}
@@ -79,7 +101,11 @@ func (p *publisher) flight() (uint32, *flight) {
 		p.underWay++
 		return i, p.flights[i]
 	}
-	f := &flight{m: mqtt.Message{Topic: p.topic, QoS: p.qos, Payload: p.r.payload()}}
+	f := &flight{m: mqtt.Message{Topic: p.topic, QoS: p.qos}}
+	if p.g.Payload == nil {
+		f.buf = append([]byte(nil), p.r.filler[:max(p.g.Size, p.g.MaxSize)]...)
+		f.m.Payload = f.buf[:p.g.Size]
+	}
 	p.flights = append(p.flights, f)
 	if p.qos > mqtt.QoS0 {
 		p.underWay++
@@ -97,18 +123,16 @@ func (p *publisher) land(i uint32) {
 	}
 }
 
-// publish sends one message, which leaves when b is flushed.
 func (p *publisher) publish(b *client.Batch, k kind, intended, now time.Duration) error {
-	i, f := p.flight()
-	f.kind, f.intended = k, intended
-	switch k {
-	case measured:
-		// Counted first: the message may arrive before Publish returns.
-		f.seq = p.seq.Add(1) - 1
-	case warmUp:
-		f.seq = p.warm
-		p.warm++
-	}
+	_, err := p.publishSized(b, k, intended, now)
+	return err
+}
+
+// publishSized sends one message, which leaves when b is flushed, and returns
+// the length of its payload.
+func (p *publisher) publishSized(b *client.Batch, k kind, intended, now time.Duration) (int, error) {
+	i, f := p.flight(k, intended)
+	p.fill(f)
 	if !p.r.s.NoTracking {
 		s := stamp{kind: k, run: p.r.run, publisher: uint32(p.id), seq: f.seq, intended: intended, wait: now - intended} //nolint:gosec // up to MaxClients
 		s.put(f.m.Payload)
@@ -117,15 +141,78 @@ func (p *publisher) publish(b *client.Batch, k kind, intended, now time.Duration
 	if p.qos == mqtt.QoS0 {
 		done = nil
 	}
+	size := len(f.m.Payload)
 	err := b.Publish(p.c, &f.m, uint64(i), done)
 	if err == nil {
-		return nil
+		return size, nil
 	}
 	if k == measured {
 		p.seq.Add(^uint64(0))
 	}
 	p.land(i)
+	return 0, err
+}
+
+// fill makes the payload of the next message, but for its header.
+func (p *publisher) fill(f *flight) {
+	switch {
+	case p.g.Payload != nil:
+		f.buf = f.buf[:0]
+		if !p.r.s.NoTracking {
+			f.buf = append(f.buf, make([]byte, stampSize)...)
+		}
+		f.buf = p.g.Payload(f.buf, p.i, f.seq)
+		f.m.Payload = f.buf
+	case p.sizes != nil:
+		f.m.Payload = f.buf[:p.g.Size+p.sizes.IntN(p.g.MaxSize-p.g.Size+1)]
+	}
+}
+
+// retainTimeout bounds the wait for the acknowledgement of a retained message.
+const retainTimeout = 30 * time.Second
+
+// retainOne sends the message that is retained.
+func (p *publisher) retainOne(ctx context.Context) error {
+	if p.c == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, retainTimeout)
+	defer cancel()
+	i, f := p.flight(probe, 0)
+	defer p.land(i)
+	p.fill(f)
+	m := f.m
+	m.QoS, m.Retain = max(p.qos, mqtt.QoS1), true // otherwise nobody tells when it is there
+	if !p.r.s.NoTracking {
+		s := stamp{kind: warmUp, run: p.r.run, publisher: uint32(p.id)} //nolint:gosec // up to MaxClients
+		s.put(m.Payload)
+	}
+	_, err := p.c.Publish(ctx, &m)
 	return err
+}
+
+// doubtful reports whether nobody promised to deliver message seq.
+func (p *publisher) doubtful(seq uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unsure.has(seq)
+}
+
+// back is told a new connection. Without the Session, what is under way may
+// come twice.
+func (p *publisher) back(present bool) {
+	if !present {
+		p.mu.Lock()
+		for i, f := range p.flights {
+			if f.kind == measured && !slices.Contains(p.free, uint32(i)) { //nolint:gosec // at most 65,535 are under way
+				p.unsure.add(f.seq)
+			}
+		}
+		p.mu.Unlock()
+	}
+	if p.blocked.CompareAndSwap(true, false) {
+		p.shard.wakeFor(p)
+	}
 }
 
 // ended is told the end of a flight.
@@ -144,7 +231,8 @@ func (p *publisher) ended(token uint64, code mqtt.ReasonCode, err error) {
 	p.free = append(p.free, uint32(token)) //nolint:gosec // it was one
 	p.underWay--
 	// Half of the window at once: one by one would be one write each.
-	room := !p.r.s.Max || p.underWay <= p.window/2
+	room := !p.g.Max || p.underWay <= p.window/2
+	size := len(f.m.Payload)
 	p.mu.Unlock()
 
 	p.rec.mu.Lock()
@@ -155,7 +243,7 @@ func (p *publisher) ended(token uint64, code mqtt.ReasonCode, err error) {
 	t.arrived++
 	if k == p.rec.kind && err == nil && !refused {
 		t.acked++
-		t.ackedBytes += int64(p.r.s.Size)
+		t.ackedBytes += int64(size)
 		m := pubAck
 		if p.qos == mqtt.QoS2 {
 			m = pubComp
@@ -199,7 +287,7 @@ func (p *publisher) forgive(now time.Duration) {
 // arrived is told each delivery of a QoS 0 message in a closed loop.
 func (p *publisher) arrived() {
 	n := p.delivered.Add(1)
-	if half := max(1, int64(p.r.s.InFlight)*p.fanOut.Load()/2); n%half == 0 && p.blocked.CompareAndSwap(true, false) {
+	if half := max(1, int64(p.g.InFlight)*p.fanOut.Load()/2); n%half == 0 && p.blocked.CompareAndSwap(true, false) {
 		p.shard.wakeFor(p)
 	}
 }

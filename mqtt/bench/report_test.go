@@ -84,13 +84,13 @@ func TestVerdict(t *testing.T) {
 		for _, f := range tt.make {
 			f(r)
 		}
-		r.judge(0, 1000)
+		r.judge(0, 1000, defaultRules(), nil, false)
 		if r.Verdict != tt.want || len(r.Reasons) != tt.reasons {
 			t.Errorf("%s: %s %q, want %s and %d reasons", tt.name, r.Verdict, r.Reasons, tt.want, tt.reasons)
 		}
 	}
 	r := good()
-	r.judge(30, 1000)
+	r.judge(30, 1000, defaultRules(), nil, false)
 	if r.Verdict != Invalid {
 		t.Errorf("3 %% of the messages were not tried: %s", r.Verdict)
 	}

@@ -3,47 +3,67 @@ package bench
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"runtime"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/topic"
 )
 
 // Run does what s says and reports. progress, which may be nil, is told how it
 // goes, on the caller's goroutine.
 //
-// A ctx that ends while messages are measured cuts the measurement short: what
-// was measured is drained and reported. Before that it ends the run with ctx's
-// error. The other errors are faults of the Scenario, a *client.ConnectError if
-// no client could connect, a *client.SubscribeError, and an *ProbeError.
+// A ctx that ends cuts the run short: what was measured is drained and
+// reported. The errors are faults of the Scenario, a *client.ConnectError if no
+// client could connect, a *client.SubscribeError, and an *ProbeError.
 func Run(ctx context.Context, s Scenario, progress func(Snapshot)) (*Report, error) {
-	if s.RunID == "" {
-		s.RunID = hex.EncodeToString([]byte{byte(rand.N(256)), byte(rand.N(256)), byte(rand.N(256)), byte(rand.N(256))})
-	}
-	if err := s.Validate(); err != nil {
+	p, err := s.Plan()
+	if err != nil {
 		return nil, err
 	}
-	s.fill()
-	r := newRunner(s, progress)
+	return RunPlan(ctx, p, progress)
+}
+
+// RunPlan is Run for a Plan.
+func RunPlan(ctx context.Context, p Plan, progress func(Snapshot)) (*Report, error) {
+	if p.RunID == "" {
+		p.RunID = newRunID()
+	}
+	p.fill()
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	r, err := newRunner(p, progress)
+	if err != nil {
+		return nil, err
+	}
 	defer r.leave()
-	for _, phase := range []func(context.Context) error{r.connect, r.subscribe, r.probe, r.warmUp} {
-		if err := phase(ctx); err != nil {
+	ctx, r.abort = context.WithCancelCause(ctx)
+	defer r.abort(nil)
+	for i := range p.Steps {
+		if ctx.Err() != nil && p.Steps[i].Do != DoDrain {
+			continue
+		}
+		if err := r.step(ctx, &p.Steps[i]); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 	}
-	r.measure(ctx)
-	r.drain(ctx)
 	for _, s := range r.subs {
 		s.broken = s.c != nil && s.c.Err() != nil
 	}
 	r.leave() // what is told to the end of the clients belongs to the account
 	return r.report(ctx), nil
+}
+
+func newRunID() string {
+	return hex.EncodeToString([]byte{byte(rand.N(256)), byte(rand.N(256)), byte(rand.N(256)), byte(rand.N(256))})
 }
 
 // ProbeError says that subscriptions were acknowledged, and messages that match
@@ -57,68 +77,181 @@ func (e *ProbeError) Error() string {
 	return fmt.Sprintf("bench: no message reached %d of %d subscriptions within %v", e.Missing, e.Of, e.Waited)
 }
 
+// AbortError says which threshold ended a run.
+type AbortError struct{ Rule string }
+
+func (e *AbortError) Error() string {
+	return "bench: the run was ended by the threshold " + e.Rule
+}
+
 // runner is one run.
 type runner struct {
-	s        Scenario
+	s        Plan
 	progress func(Snapshot)
 	run      uint32
-	began    time.Time // zero of the run's clock
-	filler   []byte    // payload
+	began    time.Time  // zero of the run's clock
+	filler   []byte     // payload
+	randomly sync.Mutex // guards random
+	random   *rand.Rand
 
+	groups  []*group
+	members []*member // all clients, in the order of the groups
 	pubs    []*publisher
 	subs    []*subscriber
+	shares  map[string]*share
 	shards  []*shard
-	readers []*recorder // of what arrives, by client
 	left    bool
 
 	unprobed atomic.Int64
 	allSeen  chan struct{} // unprobed is 0
+	abort    context.CancelCauseFunc
 
 	connected, failed, lost atomic.Int64
+	asked                   int
+	cut, reconnected        atomic.Int64
+	refusedAgain            atomic.Int64
 	failures, losses        causes
 	refused                 causes
 	violations              violations
+	events                  events
+	sessionsAsked           atomic.Int64
+	sessionsPresent         atomic.Int64
+	breaks                  bool          // actions break connections
+	places                  chan struct{} // connects under way, of reconnecting clients
 
 	// Owned by Run's goroutine, as is what follows.
-	total    *tally // of the phase, since startOver
-	interval *tally // what the last gather brought
+	interval *tally // what the last gather brought, of all groups
 	spare    *tally // empty
+	total    *tally // of what is recorded
+	phases   []*phaseTally
 	snap     Snapshot
 	seconds  []Second
 	protocol mqtt.Version
+	check    checker
+	sessions Resume
 
-	measureFrom              atomic.Int64 // on the run's clock
-	connectTook              time.Duration
-	measuredFor, drainedFor  time.Duration
-	cpuFrom, cpuLast, cpuAll time.Duration
-	lastLost                 int64
+	quietSince              atomic.Int64 // when something came last
+	measureFrom             atomic.Int64 // on the run's clock
+	connectTook             time.Duration
+	measuredFor, drainedFor time.Duration
+	cpuLast, cpuAll         time.Duration
+	lastLost                int64
+	cost                    cost
 }
 
-func newRunner(s Scenario, progress func(Snapshot)) *runner {
-	r := &runner{
-		s: s, progress: progress, run: crc32.ChecksumIEEE([]byte(s.RunID)), began: time.Now(),
-		filler: make([]byte, s.Size), allSeen: make(chan struct{}), total: &tally{}, interval: &tally{}, spare: &tally{},
+// group is a Group at work.
+type group struct {
+	Group
+	index    int
+	members  []*member
+	pubs     []*publisher
+	subs     []*subscriber
+	readers  []*recorder // of what arrives, by client
+	interval *tally
+	total    *tally // of what is recorded
+
+	connected, failed, lost atomic.Int64
+}
+
+// phaseTally is what happened in one step.
+type phaseTally struct {
+	step     *Step
+	from, to time.Duration
+	all      *tally
+	groups   []*tally
+}
+
+func newRunner(p Plan, progress func(Snapshot)) (*runner, error) {
+	if p.Seed == 0 {
+		p.Seed = rand.Uint64()>>11 | 1 // JSON has it exactly
 	}
+	r := &runner{
+		s: p, progress: progress, run: crc32.ChecksumIEEE([]byte(p.RunID)), began: time.Now(),
+		random: rand.New(rand.NewPCG(p.Seed, 0)), allSeen: make(chan struct{}), shares: make(map[string]*share), //nolint:gosec // no secret
+		total: &tally{}, interval: &tally{}, spare: &tally{}, places: make(chan struct{}, MaxConnecting),
+	}
+	for i := range p.Steps {
+		for _, a := range p.Steps[i].Actions {
+			r.breaks = r.breaks || a.Kind != Exec && a.Kind != TakeOver
+		}
+	}
+	size := 0
+	for i := range p.Groups {
+		size = max(size, p.Groups[i].Size, p.Groups[i].MaxSize)
+	}
+	r.filler = make([]byte, size)
 	for i := range r.filler {
-		r.filler[i] = byte(rand.N(256)) // compression shall not help
+		r.filler[i] = byte(r.random.Uint32()) // compression shall not help
 	}
 	cores := runtime.GOMAXPROCS(0)
-	for range cores {
-		r.readers = append(r.readers, &recorder{cur: &tally{}})
+	for i := range p.Groups {
+		g := &group{Group: p.Groups[i], index: i, total: &tally{}, interval: &tally{}}
+		for range cores {
+			g.readers = append(g.readers, &recorder{cur: &tally{}})
+		}
+		r.groups = append(r.groups, g)
+		r.populate(g)
 	}
-	for range min(cores, s.Publishers) {
-		r.shards = append(r.shards, &shard{r: r, rec: &recorder{cur: &tally{}}, wake: make(chan struct{}, 1)})
+	for i := range min(cores, max(1, len(r.pubs))) {
+		r.shards = append(r.shards, r.newShard(i))
 	}
-	r.pubs = make([]*publisher, s.Publishers)
-	for i := range r.pubs {
-		r.pubs[i] = r.newPublisher(i)
-		r.pubs[i].shard = r.shards[i%len(r.shards)]
+	for i, pub := range r.pubs {
+		pub.shard = r.shards[i%len(r.shards)]
 	}
-	r.subs = make([]*subscriber, s.Subscribers)
-	for j := range r.subs {
-		r.subs[j] = r.newSubscriber(j)
+	return r, r.match()
+}
+
+// populate makes the clients of a group.
+func (r *runner) populate(g *group) {
+	g.members = make([]*member, g.Clients)
+	for i := range g.members {
+		var m *member
+		switch g.Role {
+		case RolePub:
+			p := r.newPublisher(g, i)
+			r.pubs, g.pubs, m = append(r.pubs, p), append(g.pubs, p), &p.member
+			m.pub = p
+		case RoleSub:
+			s := r.newSubscriber(g, i)
+			r.subs, g.subs, m = append(r.subs, s), append(g.subs, s), &s.member
+			m.sub = s
+		default:
+			m = &member{r: r, g: g, i: i, rec: g.recorderOf(i)}
+		}
+		g.members[i] = m
 	}
-	return r
+	r.members = append(r.members, g.members...)
+}
+
+// match finds out who gets what of whom.
+func (r *runner) match() error {
+	m := newMatcher(r.pubs)
+	for _, s := range r.subs {
+		_, inner, shared, err := topic.SplitShare(s.filter)
+		if err != nil {
+			return fmt.Errorf("bench: group %q: %w", s.g.Name, err)
+		}
+		s.sources = m.of(inner)
+		for k := range s.sources.n {
+			s.top = max(s.top, r.pubs[s.sources.at(k)].qos)
+		}
+		s.qos = s.top
+		if q := s.g.QoS; len(q) > 0 {
+			s.qos = q[s.i%len(q)]
+		}
+		if !shared {
+			s.streams = make([]stream, s.sources.n)
+			continue
+		}
+		sh := r.shares[s.filter]
+		if sh == nil {
+			sh = &share{streams: make([]stream, s.sources.n), probed: make([]bool, s.sources.n)}
+			r.shares[s.filter] = sh
+		}
+		sh.members = append(sh.members, s)
+		s.share, s.tops = sh, make([]uint64, s.sources.n)
+	}
+	return nil
 }
 
 // now is the run's one clock, which is monotonic.
@@ -127,27 +260,19 @@ func (r *runner) now() time.Duration { return time.Since(r.began) }
 // measuring is when the measurement began.
 func (r *runner) measuring() time.Duration { return time.Duration(r.measureFrom.Load()) }
 
-func (r *runner) recorderOf(i int) *recorder { return r.readers[i%len(r.readers)] }
-
-// clientID has at most the 23 characters that any Server takes [MQTT-3.1.3-5].
-func (r *runner) clientID(role byte, i int) string {
-	return "bench" + r.s.RunID + string(role) + strconv.Itoa(i)
-}
-
-// payload is a new one.
-func (r *runner) payload() []byte { return append([]byte(nil), r.filler...) }
+func (g *group) recorderOf(i int) *recorder { return g.readers[i%len(g.readers)] }
 
 // during runs f on another goroutine, collects and tells the progress once a
 // second, and returns when f has.
-func (r *runner) during(phase Phase, of time.Duration, f func()) {
-	r.gather(kindOf(phase))
+func (r *runner) during(p *phaseTally, k kind, f func()) {
+	r.gather(p, k)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		f()
 	}()
 	from := r.now()
-	r.snap = Snapshot{Phase: phase, Of: of}
+	r.snap = Snapshot{Phase: p.step.Name, Of: p.step.For, Step: len(r.phases), Steps: len(r.s.Steps)}
 	r.tell(0, 0)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -156,65 +281,86 @@ func (r *runner) during(phase Phase, of time.Duration, f func()) {
 		select {
 		case <-ticker.C:
 		case <-done:
-			r.collect(phase, last)
+			r.collect(p, k, last)
 			return
 		}
 		now := r.now()
-		r.collect(phase, last)
+		r.collect(p, k, last)
 		r.tell(now-from, now-last)
+		r.abortIf(p, now-from)
 		last = now
 	}
 }
 
-// kindOf is which messages count in a phase.
-func kindOf(p Phase) kind {
-	switch p {
-	case WarmingUp:
-		return warmUp
-	case Measuring, Draining:
-		return measured
-	}
-	return probe
-}
-
-// gather adds up what came since the last time. From now on messages of k count.
-func (r *runner) gather(k kind) {
+// gather adds up what came since the last time, for phase p. From now on
+// messages of k count.
+func (r *runner) gather(p *phaseTally, k kind) {
 	r.interval.reset()
-	for _, rec := range r.readers {
-		r.take(rec, k)
+	for gi, g := range r.groups {
+		g.interval.reset()
+		for _, rec := range g.readers {
+			r.take(g, rec, k)
+		}
+		for _, sh := range r.shards {
+			r.take(g, sh.recs[gi], k)
+		}
+		r.interval.merge(g.interval)
+		if p == nil {
+			continue
+		}
+		p.groups[gi].merge(g.interval)
+		if p.step.Record {
+			g.total.merge(g.interval)
+		} else {
+			g.total.mergeSetup(g.interval)
+		}
 	}
-	for _, sh := range r.shards {
-		r.take(sh.rec, k)
+	if p == nil {
+		return
 	}
-	r.total.merge(r.interval)
+	p.all.merge(r.interval)
+	if p.step.Record {
+		r.total.merge(r.interval)
+	} else {
+		r.total.mergeSetup(r.interval)
+	}
 }
 
 // take merges one recorder's tally and gives it an empty one.
-func (r *runner) take(rec *recorder, k kind) {
+func (r *runner) take(g *group, rec *recorder, k kind) {
 	full := rec.take(r.spare, k)
-	r.interval.merge(full)
+	g.interval.merge(full)
 	full.reset()
 	r.spare = full
 }
 
-// collect gathers, and in the measurement notes another second.
-func (r *runner) collect(phase Phase, last time.Duration) {
-	k := kindOf(phase)
-	r.gather(k)
-	if k != measured {
+// collect gathers, and in what is recorded notes another second.
+func (r *runner) collect(p *phaseTally, k kind, last time.Duration) {
+	r.gather(p, k)
+	now := r.now()
+	recorded := p.step.Record && k == measured
+	cpu := r.check.second(now-last, recorded)
+	if !recorded {
 		return
 	}
-	now, cpu, gone := r.now(), cpuTime(), r.lost.Load()
+	gone := r.lost.Load()
 	t := r.interval
 	if now-last < 100*time.Millisecond && t.sent+t.arrived == 0 {
 		return // the end of a phase right behind a second
 	}
-	r.seconds = append(r.seconds, Second{
-		At: now - r.measuring(), Sent: t.sent, Acked: t.acked, Delivered: t.delivered,
-		E2EP99: t.quantile(99, endToEnd0, endToEnd1, endToEnd2), LagP99: t.quantile(99, lag),
-		Lost: int(gone - r.lastLost), CPU: perSecond((cpu - r.cpuLast).Seconds(), now-last),
-	})
-	r.cpuLast, r.lastLost = cpu, gone
+	e2e := t.sum(endToEnd0, endToEnd1, endToEnd2)
+	second := Second{
+		At: now - r.measuring(), Sent: t.sent, Acked: t.acked, Delivered: t.delivered, LagP99: t.quantile(99, lag),
+		Lost: int(gone - r.lastLost), CPU: perSecond(cpu.Seconds(), now-last), Phase: p.step.Name,
+		Connected: int(r.connected.Load()), Duration: now - last, AckP99: t.quantile(99, pubAck, pubComp),
+		HDR: t.blobs(),
+	}
+	if e2e != nil {
+		second.E2EP50, second.E2EP99 = time.Duration(e2e.ValueAtQuantile(50)), time.Duration(e2e.ValueAtQuantile(99))
+		second.E2EMax, second.E2EN = time.Duration(e2e.Max()), e2e.TotalCount()
+	}
+	r.seconds = append(r.seconds, second)
+	r.lastLost = gone
 }
 
 // tell reports progress. elapsed is of the phase, over of the last interval.
@@ -224,7 +370,7 @@ func (r *runner) tell(elapsed, over time.Duration) {
 	}
 	t := r.interval
 	s := &r.snap
-	s.Elapsed, s.Clients = elapsed, len(r.pubs)+len(r.subs)
+	s.Elapsed, s.Clients = elapsed, r.asked
 	s.Connected, s.Failed, s.Lost = int(r.connected.Load()), int(r.failed.Load()), int(r.lost.Load())
 	s.SentRate, s.AckedRate, s.DeliveredRate = 0, 0, 0
 	s.E2EP99, s.LagP99 = 0, 0
@@ -246,91 +392,16 @@ func perSecond(n float64, d time.Duration) float64 {
 	return n / d.Seconds()
 }
 
-// drive lets all shards run one load.
-func (r *runner) drive(ctx context.Context, phase Phase, length time.Duration, count int64) {
-	start := r.now() + time.Millisecond
-	l := &load{kind: kindOf(phase), start: start, end: start + length, rate: r.s.Rate, count: count}
-	if phase == Measuring {
-		r.measureFrom.Store(int64(start))
-	}
-	r.during(phase, length, func() {
-		var wg sync.WaitGroup
-		for _, sh := range r.shards {
-			wg.Go(func() { sh.run(ctx, l) })
-		}
-		wg.Wait()
-	})
-}
-
-func (r *runner) warmUp(ctx context.Context) error {
-	if r.s.WarmUp > 0 {
-		r.drive(ctx, WarmingUp, r.s.WarmUp, 0)
-		if r.s.NoTracking { // they cannot be told from those that count
-			r.during(WarmingUp, 0, func() { r.waitQuiet(ctx, r.s.Drain) })
-		}
-	}
-	return ctx.Err()
-}
-
-func (r *runner) measure(ctx context.Context) {
-	r.gather(measured)
-	r.total.startOver()
-	r.cpuFrom = cpuTime()
-	r.cpuLast, r.lastLost = r.cpuFrom, r.lost.Load()
-	r.drive(ctx, Measuring, r.s.Duration, r.s.Count)
-	r.measuredFor = min(r.now()-r.measuring(), r.s.Duration)
-}
-
-// settled is how long nothing must have come for a drain that has everything:
-// time for a duplicate.
-const settled = 100 * time.Millisecond
-
-// drain waits for what is under way.
-func (r *runner) drain(ctx context.Context) {
-	from := r.now()
-	if r.s.Drain > 0 {
-		r.during(Draining, r.s.Drain, func() { r.waitQuiet(context.WithoutCancel(ctx), r.s.Drain) })
-	}
-	r.drainedFor = r.now() - from
-	r.cpuAll = cpuTime() - r.cpuFrom
-}
-
-// waitQuiet returns when nothing more comes.
-func (r *runner) waitQuiet(ctx context.Context, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	expected := r.expected()
-	before := int64(-1)
-	since := r.now()
-	for {
-		c := r.sofar()
-		now := r.now()
-		if c.arrived != before {
-			before, since = c.arrived, now
-		}
-		quiet := now - since
-		complete := c.answered >= c.awaited && (c.first >= expected || r.s.NoTracking)
-		if complete && quiet >= settled || quiet >= r.s.Quiet {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // sofar adds up the counts of all phases.
 func (r *runner) sofar() counts {
 	var all counts
-	for _, rec := range r.readers {
-		all.add(rec.sofar())
-	}
-	for _, sh := range r.shards {
-		all.add(sh.rec.sofar())
+	for gi, g := range r.groups {
+		for _, rec := range g.readers {
+			all.add(rec.sofar())
+		}
+		for _, sh := range r.shards {
+			all.add(sh.recs[gi].sofar())
+		}
 	}
 	return all
 }
@@ -338,13 +409,50 @@ func (r *runner) sofar() counts {
 // expected is how many first deliveries make the account complete.
 func (r *runner) expected() int64 {
 	var n int64
-	for _, s := range r.subs {
-		if !s.active || s.c.Err() != nil {
-			continue
-		}
-		for k := range s.streams {
-			n += int64(r.pubs[r.s.source(s.id, k)].seq.Load()) //nolint:gosec // far below
+	sent := func(s *subscriber) {
+		for k := range s.sources.n {
+			n += int64(r.pubs[s.sources.at(k)].seq.Load()) //nolint:gosec // far below
 		}
 	}
+	for _, s := range r.subs {
+		if s.share == nil && s.active && s.c.Err() == nil {
+			sent(s)
+		}
+	}
+	for _, sh := range r.shares {
+		sent(sh.members[0])
+	}
 	return n
+}
+
+// in reports whether a step is about group g.
+func (s *Step) in(g *group) bool { return len(s.Groups) == 0 || slices.Contains(s.Groups, g.Name) }
+
+// eachGroup are the groups of a step.
+func (r *runner) eachGroup(s *Step, f func(*group)) {
+	for _, g := range r.groups {
+		if s.in(g) {
+			f(g)
+		}
+	}
+}
+
+// cutShort reports why ctx ended: by hand, or by a threshold.
+func cutShort(ctx context.Context) (rule string, interrupted bool) {
+	if ctx.Err() == nil {
+		return "", false
+	}
+	if e, ok := errors.AsType[*AbortError](context.Cause(ctx)); ok {
+		return e.Rule, false
+	}
+	return "", true
+}
+
+// inParallel runs f for each shard and waits.
+func (r *runner) inParallel(f func(*shard)) {
+	var wg sync.WaitGroup
+	for _, sh := range r.shards {
+		wg.Go(func() { f(sh) })
+	}
+	wg.Wait()
 }

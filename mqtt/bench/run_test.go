@@ -346,13 +346,13 @@ func TestInterrupt(t *testing.T) {
 		s := newStub()
 		sc := s.scenario()
 		sc.WarmUp = 5 * time.Second
-		_, err := Run(ctx, sc, func(p Snapshot) {
+		rep, err := Run(ctx, sc, func(p Snapshot) {
 			if p.Phase == WarmingUp && p.Elapsed >= time.Second {
 				cancel()
 			}
 		})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v", err)
+		if err != nil || !rep.Interrupted || rep.Verdict != Inconclusive || rep.Sent.N != 0 || rep.Connections.Connected != 2 {
+			t.Errorf("%+v, %v", rep, err)
 		}
 	})
 }

@@ -2,9 +2,11 @@ package bench
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strings"
 	"time"
 
@@ -26,6 +28,11 @@ const (
 	// FanOut: few publishers to many subscribers. Each subscriber reads the topic
 	// of one publisher.
 	FanOut Shape = "fan-out"
+	// Shared: as FanIn, and all subscribers read all topics in one Shared
+	// Subscription, 5.0 only.
+	Shared Shape = "shared"
+	// Mesh: every subscriber reads every publisher.
+	Mesh Shape = "mesh"
 )
 
 // Defaults of [Scenario].
@@ -40,6 +47,12 @@ const (
 	DefaultDrain       = 10 * time.Second
 	DefaultQuiet       = 2 * time.Second
 	DefaultConnecting  = 64
+	DefaultClients     = 1000 // of RoleConn and RoleSub
+	DefaultWaves       = 3
+	DefaultJitter      = time.Second
+	DefaultPick        = 0.3
+	DefaultBacklog     = 2 * time.Second // of load, with RoleResume
+	DefaultExpiry      = 3600            // seconds that the Sessions of RoleResume and RoleStorm are kept
 )
 
 // Bounds of [Scenario].
@@ -64,6 +77,21 @@ type Scenario struct {
 	// not the generator's alone.
 	InProcess bool
 
+	// Dial is as in [Plan].
+	Dial func(ctx context.Context, o *client.Options) (net.Conn, error)
+	// Watch is as in [Plan].
+	Watch Watcher
+	Tool  string // as in [Plan]
+
+	// Role is what the run is for. Default RolePubSub.
+	//
+	// RoleConn holds Publishers+Subscribers clients, or DefaultClients, that do
+	// nothing. RolePub has publishers only, RoleSub subscribers only, which count
+	// what others send. RoleStorm is RolePubSub whose connections break in Waves.
+	// RoleRetained lets publishers send a retained message each, and then
+	// subscribers ask for them. RoleResume takes the subscribers offline, lets
+	// a backlog grow for Duration, and takes up the Sessions.
+	Role Role
 	// Shape is who publishes to whom. Default Pairs.
 	Shape Shape
 	// Publishers is how many clients publish. Default DefaultPublishers; with
@@ -83,6 +111,20 @@ type Scenario struct {
 	// Size of the payload in bytes. Default DefaultSize; at least [MinSize]
 	// unless NoTracking.
 	Size int
+	// MaxSize makes sizes random, from Size to it. Default 0: all the same.
+	MaxSize int
+	// Payload is as in [Group].
+	Payload func(dst []byte, i int, n uint64) []byte
+	// Topic, Filter and ClientID are as Group.Topic and Group.ClientID: the Topic
+	// Names of publishers, the Topic Filters of subscribers. Default: of Shape.
+	Topic, Filter func(i int) string
+	ClientID      func(r Role, i int) string
+	// Setup is as in [Group]. r is RoleConn, RolePub or RoleSub; i counts each.
+	Setup  func(r Role, i int, o *client.Options) error
+	Retain bool
+	// KeepSession keeps the Sessions of subscribers; RoleStorm and RoleResume do
+	// that anyhow.
+	KeepSession bool
 	// NoTracking leaves the header out of the payloads. Then neither end-to-end
 	// latency nor the delivery contract is measured; messages are counted.
 	NoTracking bool
@@ -103,6 +145,33 @@ type Scenario struct {
 	// wait is part of its latency. Default DefaultInFlight with Max, otherwise
 	// the Server's.
 	InFlight int
+
+	// Arrival is how messages are spread over time, Burst how many come at once
+	// with Bursts.
+	Arrival Arrival
+	Burst   int
+	// Ramp lets the rate grow evenly from 0 before the measurement, instead of
+	// WarmUp's full load from the start. Default 0: no.
+	Ramp time.Duration
+	// Levels are rates of all that take the place of Rate and Duration, one phase
+	// each. Default: none.
+	Levels []Level
+
+	// Waves is how many times RoleStorm breaks connections during Duration, Pick
+	// the share of the clients, Cut how, Over the time that a wave takes, After
+	// and up to Jitter more how long a client waits before it comes back.
+	// Defaults: DefaultWaves, DefaultPick, RST, 0, 0, DefaultJitter.
+	Waves               int
+	Pick                float64
+	Cut                 ActionKind
+	Over, After, Jitter time.Duration
+
+	// Rules, NoDefaultRules, InconclusiveOK, Seed and Keep are as in [Plan].
+	Rules          []Rule
+	NoDefaultRules bool
+	InconclusiveOK bool
+	Seed           uint64
+	Keep           bool
 
 	// WarmUp is load before the measurement. Default DefaultWarmUp; negative:
 	// none.
@@ -133,6 +202,12 @@ type Scenario struct {
 	TopicPrefix string
 }
 
+// Level is a rate that is held for a time.
+type Level struct {
+	Rate float64
+	For  time.Duration
+}
+
 // Validate reports all faults at once, joined. Run calls it.
 func (s Scenario) Validate() error {
 	var faults []error
@@ -152,15 +227,33 @@ func (s Scenario) Validate() error {
 		if s.Subscribers < s.Publishers {
 			fault("fan-out needs no more publishers than subscribers, not %d for %d", s.Publishers, s.Subscribers)
 		}
+	case Shared:
+		if s.Client.Version != 0 && s.Client.Version < mqtt.V50 {
+			fault("shared subscriptions need MQTT 5")
+		}
+	case Mesh:
 	default:
-		fault("shape %q is none of pairs, fan-in, fan-out", string(s.Shape))
+		fault("shape %q is none of pairs, fan-in, fan-out, shared, mesh", string(s.Shape))
+	}
+	switch s.Role {
+	case RoleConn, RolePub, RoleSub, RolePubSub, RoleStorm, RoleRetained, RoleResume:
+	default:
+		fault("no role %q", s.Role)
+	}
+	if s.Pick < 0 || s.Pick > 1 || s.Waves < 0 || min(s.Over, s.After, s.Jitter, s.Ramp) < 0 {
+		fault("waves, their share, or a time is below 0, or the share is above 1")
+	}
+	for _, l := range s.Levels {
+		if !(l.Rate > 0) || l.For <= 0 {
+			fault("a step needs a rate and a time")
+		}
 	}
 	for _, q := range append(s.SubscriberQoS, s.QoS...) {
 		if q > mqtt.QoS2 {
 			fault("QoS %d is none of 0, 1, 2", q)
 		}
 	}
-	if !s.NoTracking && s.Size < MinSize {
+	if !s.NoTracking && s.Size < MinSize && s.Payload == nil {
 		fault("a payload of %d bytes has no room for the %d of tracking", s.Size, MinSize)
 	}
 	if err := topic.ValidateName(s.TopicPrefix + "/0/0"); err != nil {
@@ -180,7 +273,7 @@ func (s *Scenario) validateNumbers(fault func(string, ...any)) {
 		value, most float64
 	}{
 		{"publishers", float64(s.Publishers), MaxClients}, {"subscribers", float64(s.Subscribers), MaxClients},
-		{"size", float64(s.Size), MaxSize}, {"rate", s.Rate, 1e9}, {"rate per client", s.RatePerClient, 1e9},
+		{"size", float64(s.Size), MaxSize}, {"size", float64(s.MaxSize), MaxSize}, {"rate", s.Rate, 1e9}, {"rate per client", s.RatePerClient, 1e9},
 		{"connect rate", s.ConnectRate, 1e9}, {"in-flight messages", float64(s.InFlight), 65535},
 		{"count", float64(s.Count), 1e15}, {"clients connecting at once", float64(s.Connecting), MaxConnecting},
 	} {
@@ -204,6 +297,7 @@ func (s *Scenario) validateNumbers(fault func(string, ...any)) {
 
 // fill sets the defaults.
 func (s *Scenario) fill() {
+	s.Role = cmp.Or(s.Role, RolePubSub)
 	s.Shape = cmp.Or(s.Shape, Pairs)
 	if len(s.QoS) == 0 {
 		s.QoS = []mqtt.QoS{mqtt.QoS0, mqtt.QoS1, mqtt.QoS2}
@@ -211,6 +305,10 @@ func (s *Scenario) fill() {
 	switch s.Shape {
 	case FanIn:
 		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, DefaultPublishers), cmp.Or(s.Subscribers, 1)
+	case Shared:
+		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, DefaultPublishers), cmp.Or(s.Subscribers, 4)
+	case Mesh:
+		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, 10), cmp.Or(s.Subscribers, 10)
 	case FanOut:
 		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, len(s.QoS)), cmp.Or(s.Subscribers, DefaultSubscribers)
 	default:
@@ -226,6 +324,7 @@ func (s *Scenario) fill() {
 	default:
 		s.Rate = cmp.Or(s.Rate, DefaultRate)
 	}
+	s.fillRole()
 	if s.Count > 0 {
 		s.Duration = cmp.Or(s.Duration, MaxDuration)
 	}

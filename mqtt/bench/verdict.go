@@ -23,12 +23,12 @@ const (
 
 // judge fills in the generator's check, the thresholds and the verdict. missed
 // of due messages the generator did not get to.
-func (rep *Report) judge(missed, due int64) {
+func (rep *Report) judge(missed, due int64, rules []Rule, v view, inconclusiveOK bool) {
 	rep.checkGenerator(missed, due)
-	rep.Thresholds = []Threshold{
-		none("connect.failed == 0", int64(rep.Connections.Failed)),
-		none("connections.lost == 0", int64(rep.Connections.Lost)),
-		none("refused == 0", sum(rep.Refused)),
+	for i := range rules {
+		t := rules[i].evaluate(rep, v)
+		t.OK = t.OK || t.Inconclusive && inconclusiveOK
+		rep.Thresholds = append(rep.Thresholds, t)
 	}
 	verdicts := []struct {
 		v       Verdict
@@ -55,16 +55,15 @@ func sum(causes []Cause) (n int64) {
 	return n
 }
 
-func none(rule string, n int64) Threshold {
-	return Threshold{Rule: rule, Value: fmt.Sprint(n), OK: n == 0}
-}
-
 func (rep *Report) failedThresholds() []string {
 	var reasons []string
 	for _, t := range rep.Thresholds {
-		if !t.OK {
+		if !t.OK && !t.Inconclusive {
 			reasons = append(reasons, fmt.Sprintf("%s does not hold: %s", t.Rule, t.Value))
 		}
+	}
+	if rep.Aborted != "" && len(reasons) == 0 { // it held again with what came after
+		reasons = append(reasons, rep.Aborted+" did not hold, which ended the run")
 	}
 	return reasons
 }
@@ -96,17 +95,53 @@ func (rep *Report) brokenContract() []string {
 
 // tooFew says what there are too few samples of.
 func (rep *Report) tooFew() []string {
-	n, what := rep.Sent.N, "messages sent"
-	if rep.Load.Tracked {
-		n, what = 0, "end-to-end latencies"
-		if d := rep.Latency.E2E; d != nil {
-			n = d.N
+	var reasons []string
+	for _, t := range rep.Thresholds {
+		if t.Inconclusive && !t.OK {
+			reasons = append(reasons, fmt.Sprintf("%s: %d samples are too few to tell", t.Rule, t.N))
 		}
 	}
-	if n >= minSamples {
-		return nil
+	if n, what := rep.principal(); n < minSamples {
+		if rep.Interrupted && n == 0 {
+			return append(reasons, "it was interrupted before anything was measured")
+		}
+		reasons = append(reasons, fmt.Sprintf("%d %s are too few to conclude from, at least %d are needed", n, what, minSamples))
 	}
-	return []string{fmt.Sprintf("%d %s are too few to conclude from, at least %d are needed", n, what, minSamples)}
+	return reasons
+}
+
+// principal is what a run of its role is made for.
+func (rep *Report) principal() (n int64, what string) {
+	of := func(d *Distribution) int64 {
+		if d == nil {
+			return 0
+		}
+		return d.N
+	}
+	switch rep.Load.Role {
+	case RoleConn:
+		return of(rep.Latency.Connect), "connections"
+	case RoleStorm:
+		return of(rep.Latency.Reconnect), "reconnects"
+	case RoleRetained:
+		return of(rep.Latency.FirstMessage), "first messages"
+	case RolePub:
+		return rep.Sent.N, "messages sent"
+	case RoleSub:
+		return rep.Delivered.N, "messages delivered"
+	case RoleResume:
+		if rep.Resume == nil {
+			return 0, "sessions"
+		}
+		return rep.Resume.Backlog, "messages of the backlog"
+	}
+	if rep.Load.Tracked && (rep.Load.Subscribers > 0 || rep.Load.Role == "") {
+		return of(rep.Latency.E2E), "end-to-end latencies"
+	}
+	if rep.Load.Publishers == 0 && rep.Load.Role != "" && rep.Load.Role != RolePubSub {
+		return of(rep.Latency.Connect), "connections"
+	}
+	return rep.Sent.N, "messages sent"
 }
 
 // checkGenerator decides whether the numbers say something about the Server, or

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package bench
+
+// hostCounters are what the kernel counts; here it is not asked.
+type hostCounters struct {
+	periods, throttled     uint64
+	ticks, steal           uint64
+	retransmits, overflows uint64
+}
+
+func readHost() hostCounters { return hostCounters{} }
+
+func descriptors() (limit uint64, used int) { return 0, 0 }
+
+func hostFacts() (kernel, cpu string, memory int64) { return "", "", 0 }

@@ -40,7 +40,8 @@ type publisher struct {
 	two     int           // of QoS 2
 	changed chan struct{} // closed when one has ended; nil when nobody waits
 
-	zero zeroes
+	zero  zeroes
+	nudge chan struct{} // for confirm: one is open
 }
 
 // ticket is what is known of a message under way.
@@ -58,7 +59,7 @@ const oldInflight = 20
 const maxUnder = 64 << 20
 
 func newPublisher(o *pubOptions, s *Stdio, src *source) *publisher {
-	p := &publisher{o: o, src: src, stderr: s.Err}
+	p := &publisher{o: o, src: src, stderr: s.Err, nudge: make(chan struct{}, 1)}
 	p.done = p.ended
 	return p
 }
@@ -229,6 +230,12 @@ func (p *publisher) publish(ctx context.Context, m *mqtt.Message, line int64) er
 // publishZero sends a message of QoS 0, whose fate only zeroes can tell.
 func (p *publisher) publishZero(m *mqtt.Message) error {
 	p.mu.Lock()
+	if p.zero.open() == 0 {
+		select {
+		case p.nudge <- struct{}{}:
+		default:
+		}
+	}
 	at := p.zero.begin()
 	p.mu.Unlock()
 	err := p.batch.Publish(p.c, m, 0, nil)

@@ -62,21 +62,28 @@ func (z *zeroes) broke() int64 {
 
 // confirmEvery is how often the server is asked, while there is something to
 // ask for.
-const confirmEvery = 250 * time.Millisecond
+const confirmEvery = 25 * time.Millisecond
 
-// confirm asks until ctx ends.
+// confirm asks until ctx ends. p.nudge tells that there is something.
 func (p *publisher) confirm(ctx context.Context) {
-	for sleep(ctx, confirmEvery) == nil {
-		p.mu.Lock()
-		open := p.zero.open()
-		breaks, sent := p.zero.mark()
-		p.mu.Unlock()
-		if open == 0 || p.c.Ping(ctx) != nil {
-			continue
+	for {
+		select {
+		case <-p.nudge:
+		case <-ctx.Done():
+			return
 		}
-		p.mu.Lock()
-		p.zero.confirm(breaks, sent)
-		p.mu.Unlock()
+		for open := true; open && sleep(ctx, confirmEvery) == nil; {
+			p.mu.Lock()
+			breaks, sent := p.zero.mark()
+			p.mu.Unlock()
+			err := p.c.Ping(ctx)
+			p.mu.Lock()
+			if err == nil {
+				p.zero.confirm(breaks, sent)
+			}
+			open = p.zero.open() > 0
+			p.mu.Unlock()
+		}
 	}
 }
 

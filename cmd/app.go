@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -28,12 +29,31 @@ import (
 type Stdio struct {
 	In       io.Reader
 	Out, Err io.Writer
+
+	done <-chan struct{} // closed when the run is to end
+}
+
+// context ends with the run, and after timeout if there is one.
+func (s *Stdio) context(timeout time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	if timeout > 0 {
+		ctx, cancel = context.WithTimeout(context.Background(), timeout)
+	}
+	go func() {
+		select {
+		case <-s.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // Main runs mqt with the words behind the program's name and returns the exit
 // code. Whatever fails is one line on Err. When ctx ends, so does the run: a
 // signal is a normal end for what runs until then.
 func Main(ctx context.Context, args []string, s Stdio) int {
+	s.done = ctx.Done()
 	name, err := run(ctx, args, &s)
 	if err == nil {
 		return exitOK
@@ -54,6 +74,7 @@ func commands(s *Stdio) []*cli.Command {
 		profileCommand(s),
 		passwdCommand(s),
 		completionCommand(s),
+		manCommand(s),
 	}
 }
 

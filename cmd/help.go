@@ -56,21 +56,9 @@ func printCommandHelp(w io.Writer, c *cli.Command) {
 	_, _ = io.WriteString(w, b.String())
 }
 
-// helpFlags writes the flags below their headings, in the order of the first of
-// each.
+// helpFlags writes the flags below their headings.
 func helpFlags(b *strings.Builder, c *cli.Command) {
-	var headings []string
-	below := make(map[string][]cli.Flag)
-	for _, f := range c.Flags {
-		heading := "Flags"
-		if g, ok := f.(cli.CategorizableFlag); ok && g.GetCategory() != "" {
-			heading = g.GetCategory()
-		}
-		if below[heading] == nil {
-			headings = append(headings, heading)
-		}
-		below[heading] = append(below[heading], f)
-	}
+	headings, below := flagGroups(c)
 	for _, heading := range headings {
 		fmt.Fprintf(b, "\n%s:\n", heading)
 		var terse []string
@@ -90,6 +78,22 @@ func helpFlags(b *strings.Builder, c *cli.Command) {
 			b.WriteString(strings.ReplaceAll(p.String(), "\x00", " "))
 		}
 	}
+}
+
+// flagGroups are the flags by their headings, in the order of the first of each.
+func flagGroups(c *cli.Command) (headings []string, below map[string][]cli.Flag) {
+	below = make(map[string][]cli.Flag)
+	for _, f := range c.Flags {
+		heading := "Flags"
+		if g, ok := f.(cli.CategorizableFlag); ok && g.GetCategory() != "" {
+			heading = g.GetCategory()
+		}
+		if below[heading] == nil {
+			headings = append(headings, heading)
+		}
+		below[heading] = append(below[heading], f)
+	}
+	return headings, below
 }
 
 // synopsis is "-t, --topic TOPIC".

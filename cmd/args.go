@@ -192,6 +192,9 @@ func (w *words) environment(c *cli.Command) {
 		}
 		names := []string{envName(namesOf(f)[0])}
 		o, ok := f.(*option)
+		if ok && o.apart != "" {
+			names[0] = o.apart
+		}
 		if ok {
 			names = append(names, o.env...)
 		}

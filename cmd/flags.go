@@ -16,6 +16,7 @@ type option struct {
 	*cli.GenericFlag
 	names []string // without dashes, the first is the field's
 	env   []string // more variables than MQT_NAME
+	apart string   // the variable in the place of MQT_NAME, which means something else to other commands
 	bare  bool     // takes no value
 	terse bool     // the help has its name alone
 	// words is how many words the value has; nil: one. rest are the words behind the flag.
@@ -114,6 +115,12 @@ func number[T ~uint8 | ~uint16 | ~uint32 | ~int](g group, names, usage string, d
 // from names environment variables beside MQT_NAME, which come after it.
 func (o *option) from(names ...string) *option {
 	o.env = names
+	return o
+}
+
+// fromOnly names the environment variable in the place of MQT_NAME.
+func (o *option) fromOnly(name string) *option {
+	o.apart = name
 	return o
 }
 

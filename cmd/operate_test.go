@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -115,7 +116,16 @@ func shake(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func serves(ts *testscript.TestScript, _ bool, args []string) {
-	s := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	s := httptest.NewUnstartedServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if len(args) > 1 {
+		cert, err := tls.LoadX509KeyPair(ts.MkAbs(args[1]+"/server.pem"), ts.MkAbs(args[1]+"/server.key"))
+		ts.Check(err)
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	ts.Defer(s.Close)
 	ts.Setenv("URL", s.URL)
 }

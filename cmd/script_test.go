@@ -52,7 +52,7 @@ const scriptTimeout = 30 * time.Second
 //	activated NAME ARGS            starts mqt broker as systemd does: a TCP socket as the third descriptor, with MQTT_URL set
 //	                               to it, and what it notifies in NAME.notify
 //	shake VERSION [ALPN]...        makes a handshake with TLS up to VERSION at MQTT_URL; the last ALPN is what the server takes
-//	serves DIRECTORY               starts an HTTP server with its files, at URL
+//	serves DIRECTORY [CERTS]       starts an HTTP server with its files, at URL; https with certificates as certs makes them
 //	gen KIND FILE                  makes a file: see generate
 //	certs DIRECTORY                makes certificates, see certs_test.go
 //	waitfor FILE [REGEXP]          waits until the file is there and matches

@@ -88,16 +88,12 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
-      '*--ask-password[ask for the password on the terminal]' \
-      '*--password-prompt[ask for the password on the terminal]' \
-      '*--token-command[COMMAND for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused]:COMMAND: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -129,9 +125,7 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
-      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
-      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -234,16 +228,12 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
-      '*--ask-password[ask for the password on the terminal]' \
-      '*--password-prompt[ask for the password on the terminal]' \
-      '*--token-command[COMMAND for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused]:COMMAND: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -275,9 +265,7 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
-      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
-      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -354,12 +342,12 @@ _mqt() {
       '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -371,9 +359,7 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
-      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
-      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -405,12 +391,13 @@ _mqt() {
       '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
       '*--cafile[FILE with the CA that clients'\'' certificates must be signed by, if they have one]:FILE:_files' \
       '*--require-cert[refuse clients without such a certificate]' \
-      '*--password-file[* FILE with users, as mqt passwd or mosquitto_passwd writes it]:FILE:_files' \
+      '*--password-file[* FILE with users, as mqt passwd or mosquitto_passwd writes it; MQT_USERS_FILE in the environment, where MQT_PASSWORD_FILE is a client'\''s]:FILE:_files' \
       '*--acl[* FILE with what clients may publish and subscribe to; mosquitto\:FILE reads mosquitto'\''s acl_file]:FILE:_files' \
       '*--allow-anonymous[let in who names no user, from anywhere and not only this machine]' \
       '*--cert-as-user[NAME of a client'\''s certificate that is its user\: cn or san]:NAME:(cn san)' \
       '*--jwt-key[* FILE with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512]:FILE:_files' \
       '*--jwks[* FILE with a JSON Web Key Set, or its URL (http, https), fetched again for an unknown key and once 15 minutes old]:FILE:_files' \
+      '*--jwks-ca[* FILE with the CA of that URL'\''s server, in the place of the system'\''s (PEM)]:FILE:_files' \
       '*--jwt-audience[* NAME that must be a token'\''s audience; without it a token may have none]:NAME: ' \
       '*--jwt-issuer[* NAME that must be a token'\''s issuer (default\: any)]:NAME: ' \
       '*--jwt-user-claim[* CLAIM with the user name (default\: sub)]:CLAIM: ' \
@@ -470,16 +457,12 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
-      '*--ask-password[ask for the password on the terminal]' \
-      '*--password-prompt[ask for the password on the terminal]' \
-      '*--token-command[COMMAND for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused]:COMMAND: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -511,9 +494,7 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
-      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
-      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
+      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \

@@ -2,6 +2,8 @@ package access
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +56,9 @@ type KeySetOptions struct {
 	// Transport is what requests go by. Default: TCP or TLS, with the proxy that
 	// the environment names.
 	Transport http.RoundTripper
+	// RootCAs are those that sign the certificate of an https server. Default: the
+	// system's. It is for the default Transport only.
+	RootCAs *x509.CertPool
 	// Failed is told of attempts after the first that fail, by any goroutine.
 	// Default: nobody is.
 	Failed func(error)
@@ -67,7 +72,8 @@ func FetchKeySet(ctx context.Context, o KeySetOptions) (*KeySet, error) {
 		return nil, fmt.Errorf("%w: key set: it is no http or https URL", ErrToken)
 	}
 	if o.Transport == nil {
-		o.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxKeyHeader}
+		o.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, MaxResponseHeaderBytes: maxKeyHeader,
+			TLSClientConfig: &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
 	}
 	s := &KeySet{url: o.URL, failed: o.Failed, client: &http.Client{Transport: o.Transport, CheckRedirect: checkRedirect}}
 	s.tried = time.Now()

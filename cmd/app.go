@@ -74,7 +74,6 @@ func commands(s *Stdio) []*cli.Command {
 		profileCommand(s),
 		passwdCommand(s),
 		completionCommand(s),
-		manCommand(s),
 	}
 }
 

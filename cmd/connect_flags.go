@@ -31,6 +31,9 @@ type connectOptions struct {
 	id, idPrefix               string
 	username, password         string
 	passwordFile, passwordEnv  string
+	passwordCommand            string
+	askPassword                bool
+	tokenCommand               string
 	authMethod                 string
 	keepAlive                  uint16
 	version                    mqtt.Version // 0: 5.0, or what the server has
@@ -133,10 +136,13 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 		g.text("id client-id i", "Client Identifier `ID` (default: the server assigns one)", &o.id),
 		g.text("id-prefix I", "Client Identifier from `PREFIX` and the process number", &o.idPrefix),
 		g.text("username u", "user `NAME`", &o.username).from("MQTT_USERNAME"),
-		g.text("password pw P", "`PASSWORD`; others can see it, so prefer one of the next two", &o.password).from("MQTT_PASSWORD"),
+		g.text("password pw P", "`PASSWORD`; others can see it, so prefer one of the next four", &o.password).from("MQTT_PASSWORD"),
 		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile),
 		g.text("password-env", "`VARIABLE` with the password", &o.passwordEnv),
-		g.value("auth-method", "`METHOD` by which both sides prove to know the password, and do not tell it (MQTT 5)", o.readAuthMethod).
+		g.text("password-command", "`COMMAND` for the shell that prints the password", &o.passwordCommand),
+		g.toggle("ask-password password-prompt", "ask for the password on the terminal", &o.askPassword),
+		g.text("token-command", "`COMMAND` for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused", &o.tokenCommand),
+		g.value("auth-method", "`METHOD` by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection", o.readAuthMethod).
 			oneOf(client.ScramSHA256, client.ScramSHA512),
 		number(g, "keepalive k", "`SECONDS` between signs of life, 0 for none (default: 60)", &o.keepAlive, 0, 65535),
 		g.value("protocol-version mqtt-version V", "MQTT `VERSION`: 5, 311 or 31 (default: 5, or 3.1.1 with a server that has no 5)", o.readVersion).oneOf("5", "311", "31"),
@@ -210,11 +216,11 @@ func (o *connectOptions) readVersion(s string) error {
 }
 
 func (o *connectOptions) readAuthMethod(s string) error {
-	o.authMethod = strings.ToUpper(s)
-	if o.authMethod != client.ScramSHA256 && o.authMethod != client.ScramSHA512 {
-		return fmt.Errorf("it is %s or %s", client.ScramSHA256, client.ScramSHA512)
+	o.authMethod = s // another than these is for a token: see authenticate
+	if up := strings.ToUpper(s); up == client.ScramSHA256 || up == client.ScramSHA512 {
+		o.authMethod = up
 	}
-	return nil
+	return validText(s)
 }
 
 // never is a Session Expiry Interval without end.
@@ -313,10 +319,10 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 		InFlight: int(o.maxInflight), ConnectTimeout: o.connectTimeout,
 		DialOptions: transport.DialOptions{Bind: o.bind, Header: o.wsHeader, Timeout: o.connectTimeout},
 	}
-	if c.Password, err = o.secret(); err != nil {
+	if c.Password, err = o.secret(s); err != nil {
 		return c, err
 	}
-	if err := o.authenticate(&c); err != nil {
+	if err := o.authenticate(&c, s); err != nil {
 		return c, err
 	}
 	if e.TLS() {
@@ -356,10 +362,24 @@ func (o *connectOptions) backoff() *client.Backoff {
 }
 
 // authenticate proves the password of -P or of the URL by --auth-method, in the
-// place of telling it.
-func (o *connectOptions) authenticate(c *client.Options) error {
-	if o.authMethod == "" {
+// place of telling it; or has a token.
+func (o *connectOptions) authenticate(c *client.Options, s *Stdio) error {
+	from, err := o.source()
+	if err != nil {
+		return err
+	}
+	proves := o.authMethod == client.ScramSHA256 || o.authMethod == client.ScramSHA512
+	switch token := from != nil && from.names[0] == "token-command"; {
+	case token && proves:
+		return &usageError{text: o.flag["auth-method"].typed + " " + o.authMethod + " is for a password, and " + from.typed + " gives a token"}
+	case token:
+		(&tokenSource{command: o.tokenCommand, stderr: s.Err, method: o.authMethod}).use(c)
 		return nil
+	case o.authMethod == "":
+		return nil
+	case !proves:
+		return &usageError{text: o.flag["auth-method"].typed + " " + shown(o.authMethod),
+			hint: fmt.Sprintf("it is %s or %s, or with --token-command any", client.ScramSHA256, client.ScramSHA512)}
 	}
 	name, password := c.Username, c.Password
 	e := c.Endpoint
@@ -422,39 +442,6 @@ func (o *connectOptions) needs5() string {
 		return f.typed
 	}
 	return o.props.given()
-}
-
-// secret is the password, nil if there is none.
-func (o *connectOptions) secret() ([]byte, error) {
-	var from []string
-	for _, name := range []string{"password", "password-file", "password-env"} {
-		if o.flag[name].origin == fromArgs {
-			from = append(from, o.flag[name].typed)
-		}
-	}
-	if len(from) > 1 {
-		return nil, &usageError{text: strings.Join(from, " and ") + " both give the password", hint: "one of them is enough"}
-	}
-	switch {
-	case o.flag["password"].origin == fromArgs:
-		return []byte(o.password), nil
-	case o.passwordFile != "":
-		b, err := readFile("--password-file", o.passwordFile)
-		if err != nil {
-			return nil, err
-		}
-		line, _, _ := strings.Cut(string(b), "\n")
-		return []byte(strings.TrimSuffix(line, "\r")), nil
-	case o.passwordEnv != "":
-		v, ok := os.LookupEnv(o.passwordEnv)
-		if !ok {
-			return nil, &usageError{text: "--password-env " + o.passwordEnv, hint: "there is no such variable"}
-		}
-		return []byte(v), nil
-	case o.flag["password"].given():
-		return []byte(o.password), nil
-	}
-	return nil, nil
 }
 
 func (o *connectOptions) willMessage() (*mqtt.Will, error) {

@@ -11,7 +11,6 @@ import (
 	"os"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"mqt/mqtt/access"
 )
@@ -145,29 +144,12 @@ func firstLine(b []byte) []byte {
 	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
-// ask has a person type it twice, unseen. Ctrl-C leaves the terminal as it was.
+// ask has a person type it twice, unseen.
 func ask(ctx context.Context, in *os.File, out io.Writer) ([]byte, error) {
-	fd := int(in.Fd())
-	before, err := term.GetState(fd)
-	if err != nil {
-		return nil, err
-	}
 	var typed [2][]byte
 	for i, prompt := range []string{"Password: ", "Again: "} {
-		fmt.Fprint(out, prompt)
-		read := make(chan error, 1)
-		go func() {
-			var err error
-			typed[i], err = term.ReadPassword(fd)
-			read <- err
-		}()
-		select {
-		case err = <-read:
-		case <-ctx.Done(): // the read goes on until the program ends
-			err = errors.Join(ctx.Err(), term.Restore(fd, before))
-		}
-		fmt.Fprintln(out)
-		if err != nil {
+		var err error
+		if typed[i], err = readSecret(ctx, in, out, prompt); err != nil {
 			return nil, err
 		}
 	}

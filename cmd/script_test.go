@@ -3,6 +3,9 @@ package cmd_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +28,27 @@ import (
 
 // TestMain makes the test binary be mqt where a script runs mqt.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mqt": func() {
+	testscript.Main(m, map[string]func(){"jwt": printToken, "mqt": func() {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 		os.Exit(cmd.Main(ctx, os.Args[1:], cmd.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}})
+}
+
+// printToken is a program that signs a JSON Web Token: jwt KEYFILE USER LIFE.
+func printToken() {
+	key, err := os.ReadFile(os.Args[1])
+	life, bad := time.ParseDuration(os.Args[3])
+	if err != nil || bad != nil {
+		panic(errors.Join(err, bad))
+	}
+	enc := base64.RawURLEncoding.EncodeToString
+	token := enc([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." +
+		enc(fmt.Appendf(nil, `{"sub":%q,"exp":%.3f}`, os.Args[2], float64(time.Now().Add(life).UnixMilli())/1000))
+	mac := hmac.New(sha256.New, bytes.TrimSpace(key))
+	mac.Write([]byte(token))
+	fmt.Println(token + "." + enc(mac.Sum(nil)))
 }
 
 // scriptTimeout is for a step that should take no time.

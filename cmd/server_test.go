@@ -18,7 +18,7 @@ type behaviour struct {
 
 // startServer serves one behaviour until the script ends: refuse, deny-publish, deny-subscribe, deny-some, disconnect
 // (behind the SUBACK or instead of the PUBACK), each with a reason code; drop (the connection instead of the PUBACK);
-// accept-close (behind the CONNACK); silent (no CONNACK); close (instead of it); 311 (refuses 5.0 as a server of 3.1.1 does); ok.
+// auth (enhanced authentication by any method); accept-close (behind the CONNACK); silent (no CONNACK); close (instead of it); 311 (refuses 5.0 as a server of 3.1.1 does); ok.
 func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	b := behaviour{kind: args[0]}
 	if len(args) > 1 {
@@ -96,10 +96,16 @@ func (b behaviour) answer(p mqtt.Packet, v mqtt.Version) []mqtt.Packet {
 			return []mqtt.Packet{&mqtt.Connack{ReasonCode: b.code}, nil}
 		case b.kind == "311" && v == mqtt.V50:
 			return []mqtt.Packet{&mqtt.Connack{ReasonCode: mqtt.UnsupportedProtocolVersion}, nil}
+		case b.kind == "auth":
+			method, _ := p.Properties.Text(mqtt.AuthenticationMethod)
+			return []mqtt.Packet{&mqtt.Connack{Properties: mqtt.Properties{mqtt.Str(mqtt.AuthenticationMethod, method)}}}
 		case b.kind == "accept-close":
 			return []mqtt.Packet{&mqtt.Connack{}, nil}
 		}
 		return []mqtt.Packet{&mqtt.Connack{}}
+	case *mqtt.Auth:
+		method, _ := p.Properties.Text(mqtt.AuthenticationMethod)
+		return []mqtt.Packet{&mqtt.Auth{Properties: mqtt.Properties{mqtt.Str(mqtt.AuthenticationMethod, method)}}}
 	case *mqtt.Publish:
 		switch {
 		case b.kind == "drop":

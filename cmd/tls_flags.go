@@ -14,6 +14,7 @@ type tlsOptions struct {
 	on, insecure              bool
 	cafile, capath, cert, key string
 	keypass, sni, keylog      string
+	keypassFile, keypassEnv   string
 	version                   uint16
 	alpn                      []string
 }
@@ -26,7 +27,9 @@ func (o *tlsOptions) flags() []*option {
 		g.text("capath", "`DIRECTORY` with such files", &o.capath),
 		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert),
 		g.text("key", "`FILE` with its private key (PEM)", &o.key),
-		g.text("keypass", "`PASSPHRASE` of the key", &o.keypass),
+		g.text("keypass", "`PASSPHRASE` of the key; others can see it", &o.keypass),
+		g.text("keypass-file", "`FILE` with the passphrase on its first line", &o.keypassFile),
+		g.text("keypass-env", "`VARIABLE` with the passphrase", &o.keypassEnv),
 		g.toggle("insecure", "do not check the server's certificate: for tests", &o.insecure),
 		g.value("tls-version", "only this `VERSION`, tlsv1.2 or tlsv1.3", o.readVersion).oneOf("tlsv1.2", "tlsv1.3"),
 		g.list("tls-alpn", "`PROTOCOL` to offer by ALPN; may be repeated", &o.alpn),
@@ -68,7 +71,11 @@ func (o *tlsOptions) config() (*tls.Config, error) {
 		return nil, &usageError{text: "--cert and --key belong together", hint: "give both"}
 	}
 	if o.cert != "" {
-		cert, err := loadCertificate(o.cert, o.key, o.keypass)
+		keypass, err := o.passphrase()
+		if err != nil {
+			return nil, err
+		}
+		cert, err := loadCertificate(o.cert, o.key, keypass)
 		if err != nil {
 			return nil, err
 		}
@@ -82,6 +89,21 @@ func (o *tlsOptions) config() (*tls.Config, error) {
 		c.KeyLogWriter = f // open until the process ends
 	}
 	return c, nil
+}
+
+// passphrase is that of the key, "" for none.
+func (o *tlsOptions) passphrase() (string, error) {
+	switch {
+	case o.keypass != "":
+		return o.keypass, nil
+	case o.keypassFile != "":
+		b, err := readFile("--keypass-file", o.keypassFile)
+		return string(firstLine(b)), err
+	case o.keypassEnv != "":
+		b, err := secretEnv("--keypass-env", o.keypassEnv)
+		return string(b), err
+	}
+	return "", nil
 }
 
 // trust reads the CAs.

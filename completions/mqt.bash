@@ -6,7 +6,7 @@ _mqt() {
   local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion man help --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion help --help --version' -- "$cur"))
     return
   fi
   # A flag's value.
@@ -48,6 +48,8 @@ _mqt() {
     pub:-P|pub:--password|pub:--pw) return ;;
     pub:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     pub:--password-env) return ;;
+    pub:--password-command) return ;;
+    pub:--token-command) return ;;
     pub:--auth-method) COMPREPLY=($(compgen -W 'SCRAM-SHA-256 SCRAM-SHA-512' -- "$cur")); return ;;
     pub:-k|pub:--keepalive) return ;;
     pub:-V|pub:--protocol-version|pub:--mqtt-version) COMPREPLY=($(compgen -W '5 311 31' -- "$cur")); return ;;
@@ -70,6 +72,8 @@ _mqt() {
     pub:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     pub:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     pub:--keypass) return ;;
+    pub:--keypass-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    pub:--keypass-env) return ;;
     pub:--tls-version) COMPREPLY=($(compgen -W 'tlsv1.2 tlsv1.3' -- "$cur")); return ;;
     pub:--tls-alpn) return ;;
     pub:--tls-sni) return ;;
@@ -125,6 +129,8 @@ _mqt() {
     sub:-P|sub:--password|sub:--pw) return ;;
     sub:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     sub:--password-env) return ;;
+    sub:--password-command) return ;;
+    sub:--token-command) return ;;
     sub:--auth-method) COMPREPLY=($(compgen -W 'SCRAM-SHA-256 SCRAM-SHA-512' -- "$cur")); return ;;
     sub:-k|sub:--keepalive) return ;;
     sub:-V|sub:--protocol-version|sub:--mqtt-version) COMPREPLY=($(compgen -W '5 311 31' -- "$cur")); return ;;
@@ -147,6 +153,8 @@ _mqt() {
     sub:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     sub:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     sub:--keypass) return ;;
+    sub:--keypass-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    sub:--keypass-env) return ;;
     sub:--tls-version) COMPREPLY=($(compgen -W 'tlsv1.2 tlsv1.3' -- "$cur")); return ;;
     sub:--tls-alpn) return ;;
     sub:--tls-sni) return ;;
@@ -204,6 +212,8 @@ _mqt() {
     bench:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     bench:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     bench:--keypass) return ;;
+    bench:--keypass-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    bench:--keypass-env) return ;;
     bench:--tls-version) COMPREPLY=($(compgen -W 'tlsv1.2 tlsv1.3' -- "$cur")); return ;;
     bench:--tls-alpn) return ;;
     bench:--tls-sni) return ;;
@@ -273,6 +283,8 @@ _mqt() {
     profile:-P|profile:--password|profile:--pw) return ;;
     profile:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     profile:--password-env) return ;;
+    profile:--password-command) return ;;
+    profile:--token-command) return ;;
     profile:--auth-method) COMPREPLY=($(compgen -W 'SCRAM-SHA-256 SCRAM-SHA-512' -- "$cur")); return ;;
     profile:-k|profile:--keepalive) return ;;
     profile:-V|profile:--protocol-version|profile:--mqtt-version) COMPREPLY=($(compgen -W '5 311 31' -- "$cur")); return ;;
@@ -295,6 +307,8 @@ _mqt() {
     profile:--cert) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     profile:--key) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
     profile:--keypass) return ;;
+    profile:--keypass-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    profile:--keypass-env) return ;;
     profile:--tls-version) COMPREPLY=($(compgen -W 'tlsv1.2 tlsv1.3' -- "$cur")); return ;;
     profile:--tls-alpn) return ;;
     profile:--tls-sni) return ;;
@@ -313,18 +327,16 @@ _mqt() {
     profile:show|profile:rm|profile:use) COMPREPLY=($(compgen -W "$(mqt profile ls 2>/dev/null | cut -f1)" -- "$cur")); return ;;
     passwd:--iterations) return ;;
     passwd:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
-    man:--dir) return ;;
   esac
   case ${COMP_WORDS[1]} in
-    pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --topic-from --repeat --repeat-delay --rate --template --csv --seed --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
-    sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --jq --rate-only --message-rate -w --watch --color -C --count -W --timeout --idle --until --each-topic-once --retained-end -E --exit-after-subscribe --save --exec --exec-parallel --exec-timeout --exec-fail --subscription-identifier --user-property --unsubscribe-user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
-    bench) COMPREPLY=($(compgen -W '--shape --clients --count --pubs --publishers --subs --subscribers --rate --rate-per-client --interval_of_msg --interval-of-msg --max -F -M --inflight --max-inflight --connrate --interval --connecting -q --qos --sub-qos -s --size --no-tracking --topic-prefix --run-id --duration --warmup --warm-up --limit --drain -o --output --json --color -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --quiet --help' -- "$cur")) ;;
+    pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --topic-from --repeat --repeat-delay --rate --template --csv --seed --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --password-command --ask-password --password-prompt --token-command --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --keypass-file --keypass-env --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
+    sub) COMPREPLY=($(compgen -W '-t --topic -q --qos -U --unsubscribe -T --filter-out -R --no-retained --retained-only --remove-retained --retain-as-published --retain-handling --no-local --allow-partial -v --verbose -F --format --json --pretty -N --no-eol --random-filter --jq --rate-only --message-rate -w --watch --color -C --count -W --timeout --idle --until --each-topic-once --retained-end -E --exit-after-subscribe --save --exec --exec-parallel --exec-timeout --exec-fail --subscription-identifier --user-property --unsubscribe-user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --password-command --ask-password --password-prompt --token-command --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --keypass-file --keypass-env --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
+    bench) COMPREPLY=($(compgen -W '--shape --clients --count --pubs --publishers --subs --subscribers --rate --rate-per-client --interval_of_msg --interval-of-msg --max -F -M --inflight --max-inflight --connrate --interval --connecting -q --qos --sub-qos -s --size --no-tracking --topic-prefix --run-id --duration --warmup --warm-up --limit --drain -o --output --json --color -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --keypass-file --keypass-env --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --quiet --help' -- "$cur")) ;;
     broker) COMPREPLY=($(compgen -W '-p --port --listen --ws-origin --metrics -c --config --check-config --ready-file --exec --sys-interval -v --verbose --log-level --log-format --cert --key --keypass --cafile --require-cert --password-file --acl --allow-anonymous --cert-as-user --jwt-key --jwks --jwks-ca --jwt-audience --jwt-issuer --jwt-user-claim --max-connections --max-connections-per-address --max-connections-per-user --max-sessions --max-sessions-per-user --connect-rate --message-rate --byte-rate --connect-timeout --max-packet-size --max-keep-alive --max-session-expiry --receive-maximum --max-inflight --topic-alias-maximum --max-topic-levels --max-topic-length --max-subscriptions --max-queue --max-queue-bytes --max-out-bytes --max-memory --max-retained --max-retained-bytes --max-qos --help' -- "$cur")) ;;
-    profile) COMPREPLY=($(compgen -W '-f --force -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help add ls show rm use' -- "$cur")) ;;
+    profile) COMPREPLY=($(compgen -W '-f --force -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --password-command --ask-password --password-prompt --token-command --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --keypass-file --keypass-env --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help add ls show rm use' -- "$cur")) ;;
     passwd) COMPREPLY=($(compgen -W '-c --create -D --delete -b --batch --scram --iterations --password-file --help' -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W '--help bash zsh fish powershell' -- "$cur")) ;;
-    man) COMPREPLY=($(compgen -W '--dir --help' -- "$cur")) ;;
-    help) COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion man help' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion help' -- "$cur")) ;;
   esac
 }
 

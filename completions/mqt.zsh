@@ -13,7 +13,6 @@ _mqt() {
       'profile:keep the flags of connections by a name'
       'passwd:change the file with the users of a broker'
       'completion:print the script with which a shell completes mqt'
-      'man:print the manual page of a command'
       'help:show the flags of a command'
       '--help:show the commands and exit codes'
       '--version:show the version'
@@ -88,12 +87,16 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
+      '*--ask-password[ask for the password on the terminal]' \
+      '*--password-prompt[ask for the password on the terminal]' \
+      '*--token-command[COMMAND for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused]:COMMAND: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -125,7 +128,9 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
+      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
+      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -228,12 +233,16 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
+      '*--ask-password[ask for the password on the terminal]' \
+      '*--password-prompt[ask for the password on the terminal]' \
+      '*--token-command[COMMAND for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused]:COMMAND: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -265,7 +274,9 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
+      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
+      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -342,12 +353,12 @@ _mqt() {
       '*--connect-timeout[TIME for one attempt to connect (default\: 10s)]:TIME: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -359,7 +370,9 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
+      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
+      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -457,12 +470,16 @@ _mqt() {
       '*--id-prefix[Client Identifier from PREFIX and the process number]:PREFIX: ' \
       '*-u[user NAME]:NAME: ' \
       '*--username[user NAME]:NAME: ' \
-      '*-P[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--password[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
-      '*--pw[PASSWORD; others can see it, so prefer one of the next two]:PASSWORD: ' \
+      '*-P[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--password[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
+      '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
-      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5)]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
+      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
+      '*--ask-password[ask for the password on the terminal]' \
+      '*--password-prompt[ask for the password on the terminal]' \
+      '*--token-command[COMMAND for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused]:COMMAND: ' \
+      '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*-V[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
@@ -494,7 +511,9 @@ _mqt() {
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
-      '*--keypass[PASSPHRASE of the key]:PASSPHRASE: ' \
+      '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
+      '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
+      '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
@@ -538,14 +557,8 @@ _mqt() {
       '*--help[show the flags]' \
       '1:shell:(bash zsh fish powershell)'
     ;;
-  man)
-    _arguments -S \
-      '*--dir[write the pages of all commands into DIR]:DIR: ' \
-      '*--help[show the flags]' \
-      '*: :'
-    ;;
   help)
-    _arguments '1:command:(pub sub bench broker profile passwd completion man help)'
+    _arguments '1:command:(pub sub bench broker profile passwd completion help)'
     ;;
   esac
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/xdg-go/scram"
 
@@ -36,6 +37,9 @@ type Authentication struct {
 	// Begin starts an exchange: one for each connection, and one for each
 	// Reauthenticate.
 	Begin func() AuthenticationStep
+	// Until, if set, says when the last exchange must be followed by another: the
+	// Client calls Reauthenticate by itself then. The zero time is for never.
+	Until func() time.Time
 }
 
 // AuthenticationStep takes the Server's Authentication Data and returns the
@@ -128,6 +132,11 @@ func (l *link) authProperties(data []byte) mqtt.Properties {
 // fails the connection is lost [MQTT-4.12.1-2]. It needs
 // Options.Authentication.
 func (c *Client) Reauthenticate(ctx context.Context) error {
+	if f := c.run.credentials; f != nil {
+		if _, err := f(ctx, true); err != nil {
+			return fmt.Errorf("client: %w", err)
+		}
+	}
 	c.mu.Lock()
 	if c.state == Closed {
 		defer c.mu.Unlock()
@@ -203,12 +212,39 @@ func (l *link) authenticated(a *authenticating, ps mqtt.Properties) error {
 	}
 	l.c.mu.Lock()
 	l.auth = nil
+	l.authenticateLater()
 	l.c.mu.Unlock()
 	if a.ended != nil {
 		a.ended <- nil
 	}
 	return nil
 }
+
+// authenticateLater sets the timer of Until. mu is held.
+func (l *link) authenticateLater() {
+	if l.with.Until == nil {
+		return
+	}
+	at := l.with.Until()
+	if at.IsZero() {
+		return
+	}
+	if l.authTimer != nil {
+		l.authTimer.Stop()
+	}
+	l.authTimer = time.AfterFunc(max(time.Until(at), minReauthenticate), func() {
+		ctx, cancel := context.WithTimeout(context.Background(), reauthenticateTimeout)
+		defer cancel()
+		// What fails here ends the connection, or the Server ends it in time.
+		_ = l.c.Reauthenticate(ctx)
+	})
+}
+
+// Bounds of an authentication that begins by itself.
+const (
+	minReauthenticate     = time.Second
+	reauthenticateTimeout = time.Minute
+)
 
 // distrust ends a connection whose Server is not the one that it should be
 // [MQTT-4.12.1-2].

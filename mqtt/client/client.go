@@ -57,6 +57,7 @@ type Client struct {
 	takeOver int   // connections in a row that were taken over
 	failures int   // attempts in a row
 	trouble  *trouble
+	secret   secret
 	retry    *time.Timer
 	cancel   context.CancelFunc // of the attempt under way
 	topic    string             // the last Topic Name that was found valid
@@ -75,6 +76,7 @@ type running struct {
 	onState       func(State, error)
 	trace         func(Direction, mqtt.Packet)
 	reconnect     *Backoff
+	credentials   func(context.Context, bool) ([]byte, error)
 	receiveBuffer int
 	autoAck       bool
 }
@@ -87,7 +89,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{opt: opt, version: opt.Version, clientID: opt.ClientID, run: running{
-		onMessage: o.OnMessage, onState: o.OnState, trace: o.Trace, reconnect: o.Reconnect,
+		onMessage: o.OnMessage, onState: o.OnState, trace: o.Trace, reconnect: o.Reconnect, credentials: o.Credentials,
 		receiveBuffer: opt.ReceiveBuffer, autoAck: o.AutoAck,
 	}}
 	if c.version == 0 {

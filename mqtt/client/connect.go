@@ -46,9 +46,7 @@ func (c *Client) first(ctx context.Context) error {
 // connect makes one attempt, two if the Server refuses a version that was not
 // asked for. The error is a *ConnectError.
 func (c *Client) connect(ctx context.Context) error {
-	timeout := c.patience()
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
-		fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.mu.Lock()
 	if c.stopping {
@@ -57,6 +55,13 @@ func (c *Client) connect(ctx context.Context) error {
 	}
 	c.cancel = cancel
 	c.mu.Unlock()
+	if err := c.credentials(ctx); err != nil {
+		return &ConnectError{Err: err}
+	}
+	timeout := c.patience()
+	ctx, done := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("no answer within %v: %w", timeout, context.DeadlineExceeded))
+	defer done()
 
 	err := c.attempt(ctx)
 	refused, ok := errors.AsType[*ConnectError](err)
@@ -67,6 +72,41 @@ func (c *Client) connect(ctx context.Context) error {
 	c.cancel = nil
 	c.mu.Unlock()
 	return err
+}
+
+// secret is what Credentials gave.
+type secret struct {
+	password []byte
+	fresh    bool // it was asked for with renew, and has been of no use yet
+	stale    bool // the Server does not take it any more
+	asked    bool
+}
+
+// credentials asks for what the next CONNECT is to have.
+func (c *Client) credentials(ctx context.Context) error {
+	f := c.run.credentials
+	if f == nil {
+		return nil
+	}
+	c.mu.Lock()
+	renew := c.secret.stale || !c.secret.asked
+	c.mu.Unlock()
+	password, err := f(ctx, renew)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.secret = secret{password: password, fresh: renew, asked: true}
+	c.mu.Unlock()
+	return nil
+}
+
+// password is what CONNECT has, nil for none. mu is held.
+func (c *Client) password() []byte {
+	if c.secret.password != nil {
+		return c.secret.password
+	}
+	return c.opt.Password
 }
 
 func (c *Client) fallBack() bool {
@@ -140,7 +180,7 @@ func (c *Client) connectPacket() *mqtt.Connect {
 	o := c.opt
 	p := &mqtt.Connect{
 		Version: c.version, CleanStart: c.cleanStart(), KeepAlive: o.KeepAlive, ClientID: c.clientID, Will: o.Will,
-		Username: o.Username, HasUsername: o.hasUsername(), Password: o.Password, HasPassword: o.Password != nil,
+		Username: o.Username, HasUsername: o.hasUsername(), Password: c.password(), HasPassword: c.password() != nil,
 	}
 	if c.version < mqtt.V50 {
 		return p

@@ -124,6 +124,9 @@ func (l *link) stopTimers() {
 	if l.timer != nil {
 		l.timer.Stop()
 	}
+	if l.authTimer != nil {
+		l.authTimer.Stop()
+	}
 	if l.ackTimer != nil {
 		l.ackTimer.Stop()
 	}

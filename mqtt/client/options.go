@@ -63,6 +63,13 @@ type Options struct {
 	HasUsername bool
 	// Password is sent if it is not nil.
 	Password []byte
+	// Credentials, if set, is called before each CONNECT and each
+	// Reauthenticate, without locks and with time to spare; its password, if not
+	// nil, takes Password's place. renew says that what it gave last is of no use
+	// any more: it is the first call, or the Server refused that or let it expire
+	// (0x86, 0x87, 0xA0), after which it is asked once more. An error ends the
+	// attempt.
+	Credentials func(ctx context.Context, renew bool) (password []byte, err error)
 	// Authentication is enhanced authentication, 5.0 only, which it asks for. No
 	// user and password are taken from the URL then. Default none.
 	Authentication *Authentication

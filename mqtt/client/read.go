@@ -24,25 +24,27 @@ type link struct {
 	useful  bool   // it brought a message or an acknowledgement
 
 	// Guarded by Client.mu.
-	with     *Authentication // nil: none
-	auth     *authenticating // nil: nothing is under way
-	answered chan error      // the CONNACK's fate, nil once it has come
-	accepted time.Time       // when it came; zero if that does not matter
-	refused  *ConnectError
-	version  mqtt.Version
-	clean    bool // CONNECT had Clean Start
-	up       bool // accepted, and not closed
-	ending   bool // DISCONNECT was sent or received: nothing follows it
-	blocked  bool // the transport refused bytes
-	choked   bool // and answers wait as well: stop reading
-	full     bool // the consumer is slow: stop reading
-	paused   bool // nothing is read
-	progress bool // something that wait may wait for has changed in this turn
-	pending  *control
-	ackTimer *time.Timer
-	ackArmed bool
-	acks     ackQueue
-	aliasOut flow.AliasOut
+	with *Authentication // nil: none
+	auth *authenticating // nil: nothing is under way
+	// authTimer begins the next exchange.
+	authTimer *time.Timer
+	answered  chan error // the CONNACK's fate, nil once it has come
+	accepted  time.Time  // when it came; zero if that does not matter
+	refused   *ConnectError
+	version   mqtt.Version
+	clean     bool // CONNECT had Clean Start
+	up        bool // accepted, and not closed
+	ending    bool // DISCONNECT was sent or received: nothing follows it
+	blocked   bool // the transport refused bytes
+	choked    bool // and answers wait as well: stop reading
+	full      bool // the consumer is slow: stop reading
+	paused    bool // nothing is read
+	progress  bool // something that wait may wait for has changed in this turn
+	pending   *control
+	ackTimer  *time.Timer
+	ackArmed  bool
+	acks      ackQueue
+	aliasOut  flow.AliasOut
 	keepAlive
 
 	// What the Server allows.

@@ -38,6 +38,7 @@ func (c *Client) lost(l *link, err error) {
 	if b := c.run.reconnect; b != nil {
 		if c.trouble == nil || c.trouble.cause == nil || l.useful || time.Since(l.accepted) >= b.lasting() {
 			c.trouble, c.failures = &trouble{time.Now(), err}, 0
+			c.secret.fresh = false
 		}
 	}
 	c.send.DropReserved()
@@ -93,7 +94,9 @@ func (c *Client) again(err error) (time.Duration, bool) {
 			return b.delay(c.takeOver), true
 		}
 	}
-	if permanent(err) {
+	if c.expired(err) {
+		c.secret.stale = true
+	} else if permanent(err) {
 		return 0, false
 	}
 	delay := b.delay(n)
@@ -101,6 +104,21 @@ func (c *Client) again(err error) (time.Duration, bool) {
 		delay = max(min(delay, c.trouble.left(b)), 0)
 	}
 	return delay, true
+}
+
+// expired tells that the Server does not take the credentials, which can be
+// renewed: they are not fresh. mu is held.
+func (c *Client) expired(err error) bool {
+	if c.run.credentials == nil || c.secret.fresh {
+		return false
+	}
+	var code mqtt.ReasonCode
+	if e, ok := errors.AsType[*ConnectError](err); ok {
+		code = e.ReasonCode
+	} else if e, ok := errors.AsType[*DisconnectError](err); ok {
+		code = e.ReasonCode
+	}
+	return code == mqtt.BadUserNameOrPassword || code == mqtt.NotAuthorized || code == mqtt.MaximumConnectTime
 }
 
 // exhausted tells that Attempts or Within are. mu is held.

@@ -40,8 +40,8 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 
 // DecodeJSON reads a line that JSON printed, or mosquitto_sub of any version,
 // or a person wrote: only "topic" must be there. A payload that is neither a
-// string nor null is published as the JSON text it is. payloadlen is not
-// believed, so that a line may be edited. What is not understood is an error
+// string nor null is published as the JSON text it is. payloadlen and what a
+// codec made of the payload are not believed, so that a line may be edited. What is not understood is an error
 // rather than lost: an unknown or repeated member, a value out of its range,
 // bytes that are not UTF-8. The error is a *DecodeError.
 func DecodeJSON(line []byte) (*Received, error) {
@@ -70,14 +70,16 @@ type decoder struct {
 }
 
 // memberNames are the members of the object. Both forms of the payload are one.
-var memberNames = [...]string{"tst", "topic", "qos", "retain", "payloadlen", "mid", "dup", "properties", "payload"}
+// The last two are those of a codec: nobody is told to write them.
+var memberNames = [...]string{"tst", "topic", "qos", "retain", "payloadlen", "mid", "dup", "properties", "payload",
+	decodedKey, decodeErrorKey}
 
 func (d *decoder) member(key string, value []byte) error {
 	name, encoded := strings.CutSuffix(key, base64Suffix)
 	i := slices.Index(memberNames[:], name)
 	switch {
-	case i < 0 || encoded && name != "payload":
-		return &DecodeError{Key: key, Text: "is not known; there are " + strings.Join(memberNames[:], " ") + " payload" + base64Suffix}
+	case i < 0 || encoded && name != "payload" && name != decodedKey:
+		return &DecodeError{Key: key, Text: "is not known; there are " + strings.Join(memberNames[:len(memberNames)-2], " ") + " payload" + base64Suffix}
 	case d.seen&(1<<i) != 0:
 		return &DecodeError{Key: key, Text: "is there twice"}
 	}

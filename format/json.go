@@ -25,9 +25,13 @@ import (
 //   - a payload that is not UTF-8 is "payload_base64" instead of "payload", and
 //     such Correlation Data is "correlation-data_base64";
 //   - "dup":true is there when DUP was set;
-//   - several Subscription Identifiers are an array, one is a number.
+//   - several Subscription Identifiers are an array, one is a number;
+//   - what a codec made of the payload follows it as "decoded", a JSON value or
+//     a string, or "decoded_base64" where it is bytes, and what stopped the
+//     codec as "decode_error".
 //
-// The output is always valid JSON and holds no control character. DecodeJSON
+// The output is always valid JSON and holds no control character nor anything
+// else that a terminal obeys, as AppendEscaped knows it. DecodeJSON
 // reads it back with nothing lost but the time below a microsecond.
 type JSON struct {
 	// Pretty indents the object over several lines.
@@ -73,8 +77,35 @@ func (j *JSON) appendObject(dst []byte, m *Received) []byte {
 	}
 	dst = appendProperties(dst, m)
 	dst = append(dst, ',')
-	return append(j.appendPayload(dst, m.Payload), '}')
+	dst = j.appendPayload(dst, m.Payload)
+	if m.Decoded != nil {
+		dst = m.Decoded.appendMember(append(dst, ','))
+	}
+	return append(dst, '}')
 }
+
+const (
+	decodedKey     = "decoded"
+	decodeErrorKey = "decode_error"
+)
+
+func (d *Decoded) appendMember(dst []byte) []byte {
+	switch {
+	case d.Err != nil:
+		return d.appendError(dst)
+	case d.JSON:
+		return appendCompact(append(dst, `"`+decodedKey+`":`...), d.Text)
+	}
+	return appendBinary(dst, decodedKey, d.Text)
+}
+
+func (d *Decoded) appendError(dst []byte) []byte {
+	dst = append(dst, `"`+decodeErrorKey+`":`...)
+	return AppendQuoted(dst, trimCodec(d.Err))
+}
+
+// trimCodec is the text of an error without its package, as people read it.
+func trimCodec(err error) string { return strings.TrimPrefix(err.Error(), "codec: ") }
 
 // appendTime writes 2006-01-02T15:04:05.000000-0700, which is mosquitto's. By
 // hand, because time's own formatting takes as long as all the rest.
@@ -108,11 +139,14 @@ func (j *JSON) appendPayload(dst, payload []byte) []byte {
 	case len(payload) == 0:
 		return append(dst, `"payload":null`...)
 	case !j.Value:
-	case utf8.Valid(payload) && json.Valid(payload):
+	case validJSON(payload):
 		return appendCompact(append(dst, `"payload":`...), payload)
 	}
 	return appendBinary(dst, "payload", payload)
 }
+
+// validJSON asks for UTF-8 too, which the library does not.
+func validJSON(p []byte) bool { return utf8.Valid(p) && json.Valid(p) }
 
 // appendProperties writes the member "properties", or nothing.
 func appendProperties(dst []byte, m *Received) []byte {
@@ -216,38 +250,34 @@ func AppendQuoted[T string | []byte](dst []byte, text T) []byte {
 	return dst
 }
 
-// appendQuoted writes valid UTF-8 as a JSON string. Control characters are
-// escaped, those that JSON would allow too, for they reach terminals.
+// appendQuoted writes valid UTF-8 as a JSON string. Characters that a terminal
+// obeys are escaped, those that JSON would allow too.
 func appendQuoted[T string | []byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(text); i++ {
 		c := text[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < 0x7f || c > 0x7f && c != c1Lead {
+		if c >= 0x20 && c != '"' && c != '\\' && c < 0x7f || c > 0x7f && !mayBeObeyed(c) {
 			continue
 		}
-		if c == c1Lead {
-			if text[i+1] >= 0xa0 {
+		r, n := rune(c), 1
+		if c > 0x7f {
+			if r, n = decodeRune(text[i:]); !obeyed(r) {
+				i += n - 1
 				continue
 			}
-			dst = append(dst, text[start:i]...)
-			i++
-		} else {
-			dst = append(dst, text[start:i]...)
 		}
-		dst = appendJSONEscape(dst, text[i])
+		dst = appendJSONEscape(append(dst, text[start:i]...), r)
+		i += n - 1
 		start = i + 1
 	}
 	return append(append(dst, text[start:]...), '"')
 }
 
-// c1Lead is the first byte of U+0080 to U+00BF; the controls end at U+009F.
-const c1Lead = 0xc2
-
-func appendJSONEscape(dst []byte, c byte) []byte {
-	switch c {
+func appendJSONEscape(dst []byte, r rune) []byte {
+	switch r {
 	case '"', '\\':
-		return append(dst, '\\', c)
+		return append(dst, '\\', byte(r))
 	case '\b':
 		return append(dst, '\\', 'b')
 	case '\f':
@@ -259,11 +289,11 @@ func appendJSONEscape(dst []byte, c byte) []byte {
 	case '\t':
 		return append(dst, '\\', 't')
 	}
-	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+	return appendRuneEscape(dst, r)
 }
 
-// appendCompact writes valid JSON on one line. The control characters that JSON
-// allows stand only in its strings, and are escaped there.
+// appendCompact writes valid JSON on one line. The characters that a terminal
+// obeys stand only in its strings, and are escaped there.
 func appendCompact(dst, value []byte) []byte {
 	start := len(dst)
 	b := bytes.NewBuffer(dst)
@@ -271,12 +301,13 @@ func appendCompact(dst, value []byte) []byte {
 		return append(dst, "null"...) // cannot be: it is valid
 	}
 	dst = b.Bytes()
-	if at := bytes.IndexFunc(dst[start:], unicode.IsControl); at >= 0 {
+	acts := func(r rune) bool { return unicode.IsControl(r) || obeyed(r) }
+	if at := bytes.IndexFunc(dst[start:], acts); at >= 0 {
 		tail := bytes.Clone(dst[start+at:])
 		dst = dst[:start+at]
 		for _, r := range string(tail) {
-			if unicode.IsControl(r) {
-				dst = appendJSONEscape(dst, byte(r))
+			if acts(r) {
+				dst = appendJSONEscape(dst, r)
 			} else {
 				dst = utf8.AppendRune(dst, r)
 			}
@@ -285,9 +316,12 @@ func appendCompact(dst, value []byte) []byte {
 	return dst
 }
 
-func appendPretty(dst, object []byte) []byte {
+func appendPretty(dst, object []byte) []byte { return appendIndented(dst, object, "") }
+
+// appendIndented begins the lines behind the first with the prefix.
+func appendIndented(dst, object []byte, prefix string) []byte {
 	b := bytes.NewBuffer(dst)
-	if json.Indent(b, object, "", "  ") != nil {
+	if json.Indent(b, object, prefix, "  ") != nil {
 		return append(dst, object...) // cannot be: it is valid
 	}
 	return b.Bytes()

@@ -24,16 +24,16 @@ type field struct {
 // convert adds the step of a letter, or returns what is wrong with it.
 func (p *templateParser) convert(letter byte, f field) string {
 	if id := letterProperty(letter); id != 0 {
-		p.add(propertyStep(id, f))
+		p.addText(propertyStep(id, f))
 		return ""
 	}
 	switch letter {
 	case '%':
 		p.literal = append(p.literal, '%')
 	case 't':
-		p.add(func(dst []byte, m *Received) []byte { return appendText(dst, m.Topic, f) })
+		p.addText(func(dst []byte, m *Received) []byte { return appendText(dst, m.Topic, f) })
 	case 'p':
-		p.add(func(dst []byte, m *Received) []byte { return f.appendPayload(dst, m.Payload) })
+		p.addText(func(dst []byte, m *Received) []byte { return f.appendPayload(dst, p.options.payload(m)) })
 	case 'x':
 		p.add(func(dst []byte, m *Received) []byte { return f.appendHex(dst, m.Payload, hexDigits) })
 	case 'X':
@@ -53,7 +53,7 @@ func (p *templateParser) convert(letter byte, f field) string {
 	case 'S':
 		p.add(f.appendSubscriptionIdentifier)
 	case 'P':
-		p.add(appendUserProperties)
+		p.addText(appendUserProperties)
 	case 'f', 'd':
 		p.float(letter, f)
 	case 'I':

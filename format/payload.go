@@ -11,12 +11,13 @@ import (
 // Encoding is how a payload is shown, or was given.
 type Encoding byte
 
-// The encodings. Escaped is for terminals and cannot be decoded.
+// The encodings. Escaped and Hexdump are for people and cannot be decoded.
 const (
 	Raw     Encoding = iota // the bytes themselves
 	Hex                     // lower case, two digits a byte
 	Base64                  // RFC 4648 section 4, padded
 	Escaped                 // see AppendEscaped
+	Hexdump                 // see AppendHexdump; ParseEncoding does not know it
 )
 
 // EncodingError is a payload that is not what its encoding promises, or an
@@ -45,7 +46,7 @@ func ParseEncoding(name string) (Encoding, error) {
 	return Raw, &EncodingError{Encoding: name}
 }
 
-// String returns the name, "raw", "hex", "base64" or "escaped".
+// String returns the name, "raw", "hex", "base64", "escaped" or "hexdump".
 func (e Encoding) String() string {
 	switch e {
 	case Hex:
@@ -54,6 +55,8 @@ func (e Encoding) String() string {
 		return "base64"
 	case Escaped:
 		return "escaped"
+	case Hexdump:
+		return "hexdump"
 	}
 	return "raw"
 }
@@ -67,12 +70,14 @@ func (e Encoding) Append(dst, payload []byte) []byte {
 		return base64.StdEncoding.AppendEncode(dst, payload)
 	case Escaped:
 		return AppendEscaped(dst, payload)
+	case Hexdump:
+		return AppendHexdump(dst, payload, "")
 	}
 	return append(dst, payload...)
 }
 
 // Decode returns the payload that text stands for; white space in it, also
-// between digits, is no part of hex or base64. Raw and Escaped are returned as
+// between digits, is no part of hex or base64. The others are returned as
 // they are. The error is an *EncodingError.
 func (e Encoding) Decode(text []byte) ([]byte, error) {
 	if e != Hex && e != Base64 {
@@ -112,13 +117,18 @@ func AppendEscaped[T string | []byte](dst []byte, text T) []byte {
 		case r < 0x80 || r == utf8.RuneError && n == 1:
 			dst = append(dst, '\\', 'x', hexDigits[text[0]>>4], hexDigits[text[0]&15])
 		case obeyed(r):
-			dst = append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+			dst = appendRuneEscape(dst, r)
 		default:
 			dst = append(dst, text[:n]...)
 		}
 		text = text[n:]
 	}
 	return dst
+}
+
+// appendRuneEscape writes \u and four digits; what terminals obey needs no more.
+func appendRuneEscape(dst []byte, r rune) []byte {
+	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
 const hexDigits = "0123456789abcdef"
@@ -139,7 +149,47 @@ func decodeRune[T string | []byte](text T) (rune, int) {
 }
 
 // obeyed tells the characters beyond ASCII that a terminal acts on: C1
-// controls, line separators, and the bidirectional overrides and isolates.
+// controls, line separators, and what turns the direction of writing.
 func obeyed(r rune) bool {
-	return r >= 0x80 && r < 0xa0 || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	return r >= 0x80 && r < 0xa0 || r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+}
+
+// mayBeObeyed tells the first bytes of those, in UTF-8.
+func mayBeObeyed(c byte) bool { return c == 0xc2 || c == 0xd8 || c == 0xe2 }
+
+// AppendHexdump writes the bytes as hexdump -Cv does, 16 a line: where they are,
+// each in hex, and those that print. A last line tells the length; it has no
+// line feed. The lines behind the first begin with the prefix.
+func AppendHexdump(dst, p []byte, prefix string) []byte {
+	const width = 16
+	for at := 0; at < len(p); at += width {
+		line := p[at:min(at+width, len(p))]
+		dst = append(appendOffset(dst, at), ' ', ' ')
+		for i := range width {
+			if i == width/2 {
+				dst = append(dst, ' ')
+			}
+			if i < len(line) {
+				dst = append(dst, hexDigits[line[i]>>4], hexDigits[line[i]&15], ' ')
+			} else {
+				dst = append(dst, "   "...)
+			}
+		}
+		dst = append(dst, ' ', '|')
+		for _, c := range line {
+			if c < ' ' || c > '~' {
+				c = '.'
+			}
+			dst = append(dst, c)
+		}
+		dst = append(append(dst, '|', '\n'), prefix...)
+	}
+	return appendOffset(dst, len(p))
+}
+
+func appendOffset(dst []byte, n int) []byte {
+	for shift := 28; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[n>>shift&15])
+	}
+	return dst
 }

@@ -32,6 +32,9 @@ import (
 // @X is strftime's %X, one letter; @N are nanoseconds in nine digits, @@ is an
 // at sign. \\ \0 \a \e \n \r \t \v are escapes.
 //
+// %p is what a codec made of the payload where one did; %x %X %l %f and %d are
+// of the payload as it came.
+//
 // Where mosquitto is wrong this is not: %E and %S are unsigned, %-p without a
 // width adds nothing, %t and %p may hold any bytes, %J of a payload that is
 // not JSON is what %j prints, and an unknown @ letter is an error.
@@ -49,8 +52,24 @@ type step func(dst []byte, m *Received) []byte
 type TemplateOptions struct {
 	// NoEOL leaves out the line feed behind each message (-N).
 	NoEOL bool
-	// Pretty indents %j and %J.
+	// Pretty indents %j and %J, and %p where a codec made JSON of it.
 	Pretty bool
+	// Escape writes what publishers chose as AppendEscaped does: for terminals.
+	Escape bool
+}
+
+// payload is what %p prints: where a codec has read it, what it made of it.
+func (o *TemplateOptions) payload(m *Received) []byte {
+	d := m.Decoded
+	switch {
+	case d == nil || d.Err != nil:
+		return m.Payload
+	case !d.JSON:
+		return d.Text
+	case o.Pretty:
+		return appendPretty(nil, appendCompact(nil, d.Text))
+	}
+	return appendCompact(nil, d.Text)
 }
 
 // TemplateError is a format that does not compile.
@@ -136,6 +155,22 @@ type templateParser struct {
 func (p *templateParser) add(s step) {
 	p.flush()
 	p.out.steps = append(p.out.steps, s)
+}
+
+// addText is add for what was chosen by who published.
+func (p *templateParser) addText(s step) {
+	if !p.options.Escape {
+		p.add(s)
+		return
+	}
+	p.add(func(dst []byte, m *Received) []byte {
+		start := len(dst)
+		dst = s(dst, m)
+		if printable(dst[start:]) == len(dst)-start {
+			return dst
+		}
+		return AppendEscaped(dst[:start], string(dst[start:]))
+	})
 }
 
 func (p *templateParser) flush() {

@@ -74,11 +74,17 @@ type step struct {
 }
 
 // Decode returns what the first matching chain makes of the payload, nil where
-// no filter matches. The Err of the result is an *Error.
+// no filter matches. An empty payload, which clears a retained message, is left
+// alone unless the codec knows what it means. The Err of the result is an
+// *Error.
 func (t *Table) Decode(name string, payload []byte) *format.Decoded {
 	for _, r := range t.rules {
 		if r.filter == "" || topic.Match(r.filter, name) {
-			return r.decode(name, payload)
+			d := r.decode(name, payload)
+			if d.Err != nil && len(payload) == 0 {
+				return nil
+			}
+			return d
 		}
 	}
 	return nil

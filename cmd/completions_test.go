@@ -49,7 +49,7 @@ func TestCompletionShells(t *testing.T) {
 		want  []string
 	}{
 		{[]string{"mqt", "pu"}, []string{"pub"}},
-		{[]string{"mqt", "pub", "--top"}, []string{"--topic", "--topic-alias", "--topic-alias-maximum"}},
+		{[]string{"mqt", "pub", "--topic-a"}, []string{"--topic-alias", "--topic-alias-maximum"}},
 		{[]string{"mqt", "sub", "--retain-handling", "ne"}, []string{"never", "new"}},
 		{[]string{"mqt", "sub", "-t", "x", "--no-l"}, []string{"--no-local"}},
 		{[]string{"mqt", "completion", "fi"}, []string{"fish"}},

@@ -1,0 +1,220 @@
+package store_test
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/store"
+	"mqt/mqtt/store/storetest"
+)
+
+// swap puts another file under the descriptor of the store's, as if its disk had
+// changed its nature. With /dev/full every write finds the disk full; with
+// /dev/null every write succeeds and every sync fails; with a file that is open
+// for reading every write fails.
+type swap struct {
+	t    *testing.T
+	file *os.File
+	own  int // the descriptor of the real one, kept
+}
+
+func (s *swap) open(name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(name, flag, mode)
+	if err == nil {
+		s.file = f
+	}
+	return f, err
+}
+
+func (s *swap) dup(to int) {
+	s.t.Helper()
+	if err := syscall.Dup3(to, int(s.file.Fd()), syscall.O_CLOEXEC); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *swap) become(path string, flag int) {
+	s.t.Helper()
+	own, err := syscall.Dup(int(s.file.Fd()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.own = own
+	other, err := syscall.Open(path, flag|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.dup(other)
+	_ = syscall.Close(other)
+}
+
+// heal gives the file back.
+func (s *swap) heal() {
+	s.dup(s.own)
+	_ = syscall.Close(s.own)
+}
+
+func openSwap(t *testing.T, dir string) (*store.Disk, *swap) {
+	t.Helper()
+	s := &swap{t: t}
+	return openDisk(t, dir, store.Options{Linger: 5 * time.Millisecond}.WithHooks(s.open, nil)), s
+}
+
+// begin makes a session with two messages.
+func begin(t *testing.T, d *store.Disk) (store.SessionID, *store.Message) {
+	t.Helper()
+	id, m := d.NewSession(), payloadFor(1, 1)
+	err := storetest.Write(d, func(b *store.Batch) {
+		b.PutSession(id, &store.Session{ClientID: "c"})
+		b.Enqueue(id, 1, store.Delivery{Message: m, QoS: 1})
+		b.Enqueue(id, 2, store.Delivery{Message: m, QoS: 2})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, m
+}
+
+func dump(t *testing.T, d store.Store) string {
+	t.Helper()
+	text, err := storetest.Dump(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestFullDisk: what does not fit is refused, nothing is lost, and when there
+// is room again all goes on.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	d, s := openSwap(t, dir)
+	id, m := begin(t, d)
+	before := dump(t, d)
+	s.become("/dev/full", os.O_RDWR)
+	for range 3 {
+		err := storetest.Write(d, func(b *store.Batch) {
+			b.Enqueue(id, 3, store.Delivery{Message: m, QoS: 1})
+			b.Enqueue(id, 4, store.Delivery{Message: payloadFor(1, 4), QoS: 1})
+		})
+		if !errors.Is(err, store.ErrFull) || !errors.Is(err, syscall.ENOSPC) || d.Err() != nil {
+			t.Fatalf("a full disk: %v, %v", err, d.Err())
+		}
+	}
+	if now := dump(t, d); now != before {
+		t.Fatalf("there is\n%s\nwant\n%s", now, before)
+	}
+	// What only removes waits for room.
+	lazy, waits := &store.Batch{}, &store.Batch{}
+	lazy.Done(id, 1)
+	d.Commit(lazy, nil)
+	waits.Release(id, 1)
+	released := make(chan error, 1)
+	d.Commit(waits, func(err error) { released <- err })
+	fresh := payloadFor(1, 5)
+	if err := storetest.Write(d, func(b *store.Batch) { b.Retain(fresh) }); !errors.Is(err, store.ErrFull) {
+		t.Fatal(err)
+	}
+	if n := d.Stats().Full; n < 4 {
+		t.Errorf("%d batches were refused", n)
+	}
+	s.heal()
+	if err := <-released; err != nil {
+		t.Fatal(err)
+	}
+	err := storetest.Write(d, func(b *store.Batch) { b.Enqueue(id, 6, store.Delivery{Message: fresh, QoS: 1}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if x := checkSound(t, dir); x.Queued != 2 || x.Messages != 2 || x.Retained != 0 {
+		t.Errorf("%+v", x)
+	}
+}
+
+// TestSyncFails: an error of a sync is final, nothing is acknowledged after it,
+// and what was durable before is there at the next start. It would not be seen
+// if no sync were made.
+func TestSyncFails(t *testing.T) { testFinal(t, "/dev/null", os.O_RDWR) }
+
+// TestWriteFails: so is an error of a write that is not a full disk's.
+func TestWriteFails(t *testing.T) { testFinal(t, "/dev/null", os.O_RDONLY) }
+
+func testFinal(t *testing.T, path string, flag int) {
+	dir := t.TempDir()
+	d, s := openSwap(t, dir)
+	id, m := begin(t, d)
+	before := dump(t, d)
+	s.become(path, flag)
+	first := storetest.Write(d, func(b *store.Batch) { b.Receive(id, 7) })
+	s.heal() // too late
+	second := storetest.Write(d, func(b *store.Batch) { b.Enqueue(id, 3, store.Delivery{Message: m, QoS: 1}) })
+	for _, err := range []error{first, second, d.Err()} {
+		if !errors.Is(err, store.ErrFailed) {
+			t.Errorf("after a fault: %v", err)
+		}
+	}
+	if _, err := d.ReadQueue(id, 0, 1, 1); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("ReadQueue: %v", err)
+	}
+	if _, err := storetest.Dump(d); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Sessions: %v", err)
+	}
+	if err := d.Close(); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Close: %v", err)
+	}
+	checkSound(t, dir)
+	d = openDisk(t, dir, store.Options{})
+	if now := dump(t, d); now != before {
+		t.Errorf("there is\n%s\nwant\n%s", now, before)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMaxBytes: Options.MaxBytes is a full disk.
+func TestMaxBytes(t *testing.T) {
+	dir := t.TempDir()
+	d := openDisk(t, dir, store.Options{MaxBytes: 1 << 20})
+	id, _ := begin(t, d)
+	var err error
+	n := store.Position(10)
+	for ; err == nil && n < 10_000; n++ {
+		err = storetest.Write(d, func(b *store.Batch) {
+			b.Enqueue(id, n, store.Delivery{Message: &store.Message{Topic: "t", Payload: make([]byte, 4000), QoS: 1}, QoS: 1})
+		})
+	}
+	if !errors.Is(err, store.ErrFull) || d.Err() != nil {
+		t.Fatalf("%v, %v", err, d.Err())
+	}
+	if size := d.Stats().FileBytes; size > 1<<20 {
+		t.Errorf("the file has %d bytes", size)
+	}
+	// What is taken out makes room.
+	if err := storetest.Write(d, func(b *store.Batch) {
+		for at := store.Position(1); at < n; at++ {
+			b.Done(id, at)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		err = storetest.Write(d, func(b *store.Batch) { b.Receive(id, mqtt.PacketID(1)); b.Retain(payloadFor(1, 1)) })
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if x := checkSound(t, dir); x.Queued != 0 || x.Retained != 1 {
+		t.Errorf("%+v", x)
+	}
+}

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -64,20 +65,33 @@ func Main(ctx context.Context, args []string, s Stdio) int {
 	return exitCode(err)
 }
 
+// command is one of those that there are. Its flags cost time, so it is not
+// built where another one runs.
+type command struct {
+	name  string
+	build func(*Stdio) *cli.Command
+}
+
 // commands are all that there are, in the order of the help.
-func commands(s *Stdio) []*cli.Command {
-	return []*cli.Command{
-		pubCommand(s),
-		subCommand(s),
-		benchCommand(s),
-		brokerCommand(s),
-		profileCommand(s),
-		passwdCommand(s),
-		completionCommand(s),
+func commands() []command {
+	return []command{
+		{"pub", pubCommand},
+		{"sub", subCommand},
+		{"bench", benchCommand},
+		{"broker", brokerCommand},
+		{"profile", profileCommand},
+		{"passwd", passwdCommand},
+		{"completion", completionCommand},
+		{"man", manCommand},
 	}
 }
 
-func newApp(s *Stdio) *cli.App {
+// newApp builds the command of that name; all, if there is none.
+func newApp(s *Stdio, name string) *cli.App {
+	all := commands()
+	if i := slices.IndexFunc(all, func(c command) bool { return c.name == name }); i >= 0 {
+		all = all[i : i+1]
+	}
 	app := &cli.App{
 		Name: "mqt", Usage: "publish, subscribe, load-test and serve MQTT 3.1, 3.1.1 and 5.0",
 		HideHelp: true, HideHelpCommand: true, HideVersion: true,
@@ -85,9 +99,10 @@ func newApp(s *Stdio) *cli.App {
 		DisableSliceFlagSeparator: true, // a comma is a character like any other
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              badUsage,
-		Commands:                  commands(s),
 	}
-	for _, c := range app.Commands {
+	for _, build := range all {
+		c := build.build(s)
+		app.Commands = append(app.Commands, c)
 		c.HideHelp, c.HideHelpCommand, c.OnUsageError = true, true, badUsage
 	}
 	return app
@@ -98,14 +113,15 @@ func badUsage(_ *cli.Context, err error, _ bool) error { return &usageError{text
 
 // run returns the name to put in front of an error.
 func run(ctx context.Context, args []string, s *Stdio) (string, error) {
-	app := newApp(s)
+	if len(args) > 0 && args[0] == "help" { // mqt help pub
+		args = append(args[1:min(2, len(args)):min(2, len(args))], "--help")
+	}
 	if len(args) == 0 {
+		app := newApp(s, "")
 		printAppHelp(s.Err, app)
 		return app.Name, &exitError{code: exitUsage}
 	}
-	if args[0] == "help" { // mqt help pub
-		args = append(args[1:min(2, len(args)):min(2, len(args))], "--help")
-	}
+	app := newApp(s, args[0])
 	switch args[0] {
 	case "--help":
 		printAppHelp(s.Out, app)
@@ -135,6 +151,7 @@ func run(ctx context.Context, args []string, s *Stdio) (string, error) {
 			return action(cc)
 		}
 	}
+	c.Flags = words.flags() // for the library the others only cost time
 	return name, app.RunContext(ctx, words.canonical(app.Name, c.Name))
 }
 

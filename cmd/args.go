@@ -253,6 +253,17 @@ func shown(value string) string {
 	return value
 }
 
+// flags are those that are given, each once.
+func (w *words) flags() []cli.Flag {
+	var all []cli.Flag
+	for _, g := range w.given {
+		if !slices.Contains(all, g.flag) {
+			all = append(all, g.flag)
+		}
+	}
+	return all
+}
+
 // canonical is the command line that the library parses.
 func (w *words) canonical(app, command string) []string {
 	out := []string{app, command}

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the completion scripts anew")
 
 // TestCompletions holds the embedded scripts equal to the commands and flags that there are.
 func TestCompletions(t *testing.T) {
-	app := newApp(&Stdio{})
+	app := newApp(&Stdio{}, "")
 	for shell, g := range map[string]struct {
 		file     string
 		generate func(*cli.App) string

@@ -24,7 +24,7 @@ func manCommand(s *Stdio) *cli.Command {
   mqt man --dir ~/.local/share/man/man1     # mqt.1, mqt-pub.1, ...`,
 		Flags: flags([]*option{group("Flags").text("dir", "write the pages of all commands into `DIR`", &dir)}),
 		Action: func(c *cli.Context) error {
-			app := newApp(s)
+			app := newApp(s, "")
 			switch {
 			case c.NArg() > 1 || dir != "" && c.NArg() > 0:
 				return &usageError{text: "man " + shown(strings.Join(c.Args().Slice(), " ")), hint: "one command, or --dir"}

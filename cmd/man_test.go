@@ -28,7 +28,7 @@ func TestRoff(t *testing.T) {
 // TestManPages holds the pages to the commands and flags that there are, and has groff find nothing wrong with them.
 func TestManPages(t *testing.T) {
 	var s Stdio
-	app := newApp(&s)
+	app := newApp(&s, "")
 	dir := t.TempDir()
 	if err := writeManPages(dir, app); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ _mqt() {
   local cur=${COMP_WORDS[COMP_CWORD]} IFS=$' \t\n'
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion help --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion man help --help --version' -- "$cur"))
     return
   fi
   # A flag's value.
@@ -327,6 +327,7 @@ _mqt() {
     profile:show|profile:rm|profile:use) COMPREPLY=($(compgen -W "$(mqt profile ls 2>/dev/null | cut -f1)" -- "$cur")); return ;;
     passwd:--iterations) return ;;
     passwd:--password-file) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    man:--dir) return ;;
   esac
   case ${COMP_WORDS[1]} in
     pub) COMPREPLY=($(compgen -W '-t --topic -q --qos -r --retain -m --message -f --file -s --stdin-file -l --stdin-line -n --null-message --json --nul --encoding --topic-from --repeat --repeat-delay --rate --template --csv --seed --payload-format-indicator --message-expiry-interval --content-type --response-topic --correlation-data --topic-alias --user-property --profile -o --options --config -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --password-command --ask-password --password-prompt --token-command --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --keypass-file --keypass-env --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help' -- "$cur")) ;;
@@ -336,7 +337,8 @@ _mqt() {
     profile) COMPREPLY=($(compgen -W '-f --force -h --host -p --port -L --url --unix -A --bind --ws --ws-path --ws-header --connect-timeout --retry --retry-for --retry-max --retry-delay -i --id --client-id -I --id-prefix -u --username -P --password --pw --password-file --password-env --password-command --ask-password --password-prompt --token-command --auth-method -k --keepalive -V --protocol-version --mqtt-version -c --disable-clean-session -x --session-expiry --session-expiry-interval -M --max-inflight -D --property --authentication-method --authentication-data --request-problem-information --request-response-information --receive-maximum --topic-alias-maximum --connect-user-property --maximum-packet-size --disconnect-session-expiry-interval --disconnect-reason-string --disconnect-user-property --tls --tls-use-os-certs --cafile --capath --cert --key --keypass --keypass-file --keypass-env --insecure --tls-version --tls-alpn --tls-sni --tls-keylog --will-topic --will-payload --will-file --will-qos --will-retain --will-payload-format-indicator --will-message-expiry-interval --will-content-type --will-response-topic --will-correlation-data --will-delay-interval --will-user-property -d --debug --quiet --help add ls show rm use' -- "$cur")) ;;
     passwd) COMPREPLY=($(compgen -W '-c --create -D --delete -b --batch --scram --iterations --password-file --help' -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W '--help bash zsh fish powershell' -- "$cur")) ;;
-    help) COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion help' -- "$cur")) ;;
+    man) COMPREPLY=($(compgen -W '--dir --help' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W 'pub sub bench broker profile passwd completion man help' -- "$cur")) ;;
   esac
 }
 

@@ -534,9 +534,13 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('powershell', 'shell')
             @('--help', 'show the flags')
         )
+        'man' = @(
+            @('--dir', 'write the pages of all commands into DIR')
+            @('--help', 'show the flags')
+        )
     }
     foreach ($key in $entries.Keys) { $flags[$key] = $entries[$key] }
-    $commands = @('pub', 'sub', 'bench', 'broker', 'profile', 'passwd', 'completion', 'help', '--help', '--version')
+    $commands = @('pub', 'sub', 'bench', 'broker', 'profile', 'passwd', 'completion', 'man', 'help', '--help', '--version')
     $words = @($commandAst.CommandElements | Where-Object { $_.Extent.EndOffset -lt $cursorPosition -or $wordToComplete -eq '' } | ForEach-Object { $_.ToString() })
     $result = { param($text, $tip) [System.Management.Automation.CompletionResult]::new($text, $text, 'ParameterValue', $tip) }
     if ($words.Count -le 1) {
@@ -951,6 +955,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
     $values['profile --will-user-property'] = @()
     $values['passwd --iterations'] = @()
     $values['passwd --password-file'] = @()
+    $values['man --dir'] = @()
     if ($words.Count -gt 2 -and $values.ContainsKey($after)) {
         $values[$after] | Where-Object { $_.StartsWith($wordToComplete) } | ForEach-Object { & $result $_ $_ }
         return

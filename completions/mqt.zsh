@@ -13,6 +13,7 @@ _mqt() {
       'profile:keep the flags of connections by a name'
       'passwd:change the file with the users of a broker'
       'completion:print the script with which a shell completes mqt'
+      'man:print the manual page of a command'
       'help:show the flags of a command'
       '--help:show the commands and exit codes'
       '--version:show the version'
@@ -557,8 +558,14 @@ _mqt() {
       '*--help[show the flags]' \
       '1:shell:(bash zsh fish powershell)'
     ;;
+  man)
+    _arguments -S \
+      '*--dir[write the pages of all commands into DIR]:DIR: ' \
+      '*--help[show the flags]' \
+      '*: :'
+    ;;
   help)
-    _arguments '1:command:(pub sub bench broker profile passwd completion help)'
+    _arguments '1:command:(pub sub bench broker profile passwd completion man help)'
     ;;
   esac
 }

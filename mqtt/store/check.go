@@ -55,7 +55,7 @@ func Check(dir string) (*Summary, error) {
 	switch {
 	case err == nil:
 		defer func() { _ = lock.Close() }()
-	case !errors.Is(err, fs.ErrNotExist): // nobody has ever opened it
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrCorrupt): // nobody can have it
 		return nil, err
 	}
 	if err := inspect(path, Options{}.withDefaults()); err != nil {
@@ -121,13 +121,17 @@ func (s *Summary) readSessions(b buckets, _ map[uint64]int) error {
 		return err
 	}
 	for _, bucket := range []*bbolt.Bucket{b.queue, b.subs, b.received, b.sent} {
-		c := bucket.Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+		err := each(bucket.Cursor(), nil, func(k, _ []byte) error {
 			if len(k) < 8 {
-				s.problem("record %x has no session", k)
-			} else if b.sessions.Get(k[:8]) == nil {
+				return corrupt("record %x has no session", k)
+			}
+			if b.sessions.Get(k[:8]) == nil {
 				s.Leftover++
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

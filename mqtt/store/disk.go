@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -163,20 +164,14 @@ func syncDir(dir string) error {
 // takeLock keeps other processes out of the directory.
 func takeLock(dir string, o *bbolt.Options) (*bbolt.DB, error) {
 	path := filepath.Join(dir, lockFile)
-	lock, err := bbolt.Open(path, 0o600, o)
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, &Error{Path: path, Kind: ErrLocked}
-	case errors.Is(err, bolterrors.ErrInvalid) && !o.ReadOnly:
+	lock, err := openBolt(path, o)
+	if errors.Is(err, ErrCorrupt) && !o.ReadOnly {
 		// Its making was cut short. There is nothing in it.
 		if err = os.Remove(path); err == nil {
-			lock, err = bbolt.Open(path, 0o600, o)
+			lock, err = openBolt(path, o)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	return lock, nil
+	return lock, err
 }
 
 // create makes an empty store.
@@ -276,10 +271,12 @@ func openBolt(path string, o *bbolt.Options) (db *bbolt.DB, err error) {
 		return db, nil
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, &Error{Path: path, Kind: ErrLocked}
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return nil, &Error{Path: path, Kind: ErrCorrupt, Err: err}
+	case errors.As(err, new(*Error)):
+		return nil, err
+	case errors.As(err, new(syscall.Errno)): // the system's: no permission, no memory
+		return nil, fmt.Errorf("store: %w", err)
 	}
-	return nil, err
+	return nil, &Error{Path: path, Kind: ErrCorrupt, Err: err}
 }
 
 // openFile opens the store for writing.
@@ -379,12 +376,15 @@ func (d *Disk) findLast(tx *bbolt.Tx) error {
 	for _, bucket := range []*bbolt.Bucket{b.queue, b.subs, b.received, b.sent} {
 		last = max(last, lastID(bucket))
 		c := bucket.Cursor()
-		for k, _ := c.First(); len(k) >= 8; {
+		for k, v := c.First(); len(k) >= 8; {
 			if b.sessions.Get(k[:8]) == nil {
+				if _, err := unseal(k, v); err != nil {
+					return err // not ended, but hit
+				}
 				dead[SessionID(binary.BigEndian.Uint64(k))] = true
 			}
 			next := appendID(nil, binary.BigEndian.Uint64(k)+1)
-			k, _ = c.Seek(next)
+			k, v = c.Seek(next)
 		}
 	}
 	for s := range dead {

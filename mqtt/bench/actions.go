@@ -135,14 +135,14 @@ func socket(nc net.Conn) net.Conn {
 
 // takeOver connects with the same Client Identifier [MQTT-3.1.4-3].
 func (m *member) takeOver(ctx context.Context) {
-	o, err := m.options()
+	o, err := m.bare()
 	if err != nil {
 		return
 	}
 	if w := m.wire; w != nil {
 		w.meant.Store(true)
 	}
-	o.OnState, o.OnMessage, o.Reconnect, o.Dial = nil, nil, nil, m.r.s.Client.Dial
+	o.OnState, o.OnMessage, o.Reconnect = nil, nil, nil
 	c, err := client.Connect(ctx, o)
 	if err != nil {
 		return // the event tells of the attempt, the report of the connections

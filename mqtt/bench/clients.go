@@ -95,6 +95,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // options are what m connects with.
 func (m *member) options() (client.Options, error) {
+	o, err := m.bare()
+	if err == nil && (o.Dial != nil || m.r.s.Dial != nil) {
+		m.wireUp(&o)
+	}
+	return o, err
+}
+
+// bare are the options without what watches the connection.
+func (m *member) bare() (client.Options, error) {
 	r, g := m.r, m.g
 	o := r.s.Client
 	o.ClientID = m.name()
@@ -113,9 +122,6 @@ func (m *member) options() (client.Options, error) {
 	}
 	if g.Reconnect {
 		o.Reconnect = &client.Backoff{Min: max(g.Jitter, time.Millisecond), Max: max(g.Jitter, time.Second)}
-	}
-	if o.Dial != nil || r.s.Dial != nil {
-		m.wireUp(&o)
 	}
 	return o, nil
 }
@@ -366,7 +372,7 @@ func (m *member) leave(ctx context.Context) {
 // forget ends a Session: a clean one takes its place, and ends with its
 // connection.
 func (m *member) forget(ctx context.Context) {
-	o, err := m.options()
+	o, err := m.bare()
 	if err != nil {
 		return
 	}

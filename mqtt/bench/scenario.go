@@ -213,10 +213,13 @@ func (s Scenario) Validate() error {
 	var faults []error
 	fault := func(format string, a ...any) { faults = append(faults, fmt.Errorf("bench: "+format, a...)) }
 	s.validateNumbers(fault)
+	if s.Role == RoleSub && s.Filter == nil && s.TopicPrefix == "" {
+		fault("subscribers without publishers need to know what others publish: a Topic Filter, or a topic prefix")
+	}
 	s.fill()
 	switch s.Shape {
 	case Pairs:
-		if s.Publishers != s.Subscribers {
+		if s.Publishers != s.Subscribers && s.Publishers > 0 && s.Subscribers > 0 {
 			fault("pairs need as many publishers as subscribers, not %d and %d", s.Publishers, s.Subscribers)
 		}
 	case FanIn:
@@ -302,18 +305,15 @@ func (s *Scenario) fill() {
 	if len(s.QoS) == 0 {
 		s.QoS = []mqtt.QoS{mqtt.QoS0, mqtt.QoS1, mqtt.QoS2}
 	}
-	switch s.Shape {
-	case FanIn:
-		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, DefaultPublishers), cmp.Or(s.Subscribers, 1)
-	case Shared:
-		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, DefaultPublishers), cmp.Or(s.Subscribers, 4)
-	case Mesh:
-		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, 10), cmp.Or(s.Subscribers, 10)
-	case FanOut:
-		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, len(s.QoS)), cmp.Or(s.Subscribers, DefaultSubscribers)
+	switch s.Role {
+	case RoleConn:
+		s.Publishers, s.Subscribers, s.Shape = cmp.Or(s.Publishers+s.Subscribers, DefaultClients), 0, Pairs
+	case RolePub:
+		s.Publishers, s.Subscribers, s.Shape = cmp.Or(s.Publishers, DefaultPublishers), 0, Pairs
+	case RoleSub:
+		s.Publishers, s.Subscribers, s.Shape = 0, cmp.Or(s.Subscribers, DefaultClients), Pairs
 	default:
-		s.Publishers = cmp.Or(s.Publishers, s.Subscribers, DefaultPublishers)
-		s.Subscribers = cmp.Or(s.Subscribers, s.Publishers)
+		s.fillShape()
 	}
 	s.Size = cmp.Or(s.Size, DefaultSize)
 	switch {
@@ -334,6 +334,22 @@ func (s *Scenario) fill() {
 	s.Quiet = cmp.Or(s.Quiet, DefaultQuiet)
 	s.Connecting = cmp.Or(s.Connecting, DefaultConnecting)
 	s.TopicPrefix = cmp.Or(s.TopicPrefix, "bench/"+s.RunID)
+}
+
+func (s *Scenario) fillShape() {
+	switch s.Shape {
+	case FanIn:
+		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, DefaultPublishers), cmp.Or(s.Subscribers, 1)
+	case Shared:
+		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, DefaultPublishers), cmp.Or(s.Subscribers, 4)
+	case Mesh:
+		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, 10), cmp.Or(s.Subscribers, 10)
+	case FanOut:
+		s.Publishers, s.Subscribers = cmp.Or(s.Publishers, len(s.QoS)), cmp.Or(s.Subscribers, DefaultSubscribers)
+	default:
+		s.Publishers = cmp.Or(s.Publishers, s.Subscribers, DefaultPublishers)
+		s.Subscribers = cmp.Or(s.Subscribers, s.Publishers)
+	}
 }
 
 // MinSize is the smallest payload, in bytes, that a message can be tracked by.

@@ -281,7 +281,7 @@ func (r *runner) loadStep(ctx context.Context, p *phaseTally, load bool) {
 		stop := r.act(within, s, start)
 		defer stop()
 		if !load {
-			sleep(ctx, s.For)
+			sleep(ctx, start+s.For-r.now())
 			return
 		}
 		loads := r.loads(s, k, start)

@@ -14,6 +14,7 @@ import (
 type Budget struct {
 	used, high atomic.Int64
 	in         partials
+	lingering  atomic.Int32 // sockets, see Options.Linger
 }
 
 // SetHigh sets the high water above which connections that wait for their peer may hold only a little. 0 means none.
@@ -36,6 +37,8 @@ const (
 	spareOut = 64 << 10
 	// grain is what a connection is counted in, so that an append seldom touches shared memory.
 	grain = 16 << 10
+	// maxLingering is how many sockets may linger at a time: nothing else counts them any more.
+	maxLingering = 4096
 )
 
 // crowded reports whether n buffered bytes are too many. mu is held.
@@ -60,5 +63,24 @@ func (c *Conn) uncount() {
 	if c.counted != 0 {
 		c.opt.Budget.Add(-int64(c.counted) * grain)
 		c.counted = 0
+	}
+}
+
+// mayLinger reports whether one more socket may linger, and counts it. Without a Budget any may.
+func (b *Budget) mayLinger() bool {
+	if b == nil {
+		return true
+	}
+	if b.lingering.Add(1) > maxLingering {
+		b.lingering.Add(-1)
+		return false
+	}
+	return true
+}
+
+// lingered is the end of mayLinger.
+func (b *Budget) lingered() {
+	if b != nil {
+		b.lingering.Add(-1)
 	}
 }

@@ -87,6 +87,9 @@ func (l *link) detach(c *Conn) *filters {
 	return f
 }
 
+// tlsAnswers is how many bytes TLS may have unsent of what nobody gave it to send.
+const tlsAnswers = 4 << 10
+
 // filters are the layers between the socket and Feed. A nil *filters is a plain connection.
 type filters struct {
 	tls      *tls.Conn
@@ -95,6 +98,8 @@ type filters struct {
 	pre      []byte
 	dry      bool    // crypto/tls has nothing left; asking it would only make the stack grow
 	wire     *outbuf // ciphertext; guarded by the Conn's mu
+	encoding bool    // TLS is given something to send; guarded by mu
+	answers  int     // bytes in wire that TLS wrote on its own while it read; guarded by mu
 	farewell bool    // the Close frame and close_notify are written
 	took     time.Duration
 }
@@ -155,10 +160,18 @@ func (b *tlsBelow) Write(p []byte) (int, error) {
 	if c.broken {
 		return 0, ErrClosed
 	}
-	if c.filt.wire == nil {
-		c.filt.wire = newOutbuf(0)
+	f := c.filt
+	if !f.encoding {
+		// Answers to KeyUpdate, and alerts. A peer that asks for them and does not read gets no more than this.
+		if f.answers += len(p); f.answers > tlsAnswers {
+			c.abort(ErrSlowConsumer)
+			return 0, ErrClosed
+		}
 	}
-	c.filt.wire.append(p)
+	if f.wire == nil {
+		f.wire = newOutbuf(0)
+	}
+	f.wire.append(p)
 	return len(p), nil
 }
 
@@ -192,7 +205,8 @@ func (b *tlsBelow) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// fill reads into p what the layers let through. It never blocks.
+// fill reads into p what the layers let through. It never blocks. No bytes and no error means that what came was for the
+// layers alone, and there may be more.
 func (c *Conn) fill(t *turn, p []byte) (int, error) {
 	f := c.filt
 	if f == nil {
@@ -200,18 +214,14 @@ func (c *Conn) fill(t *turn, p []byte) (int, error) {
 		c.in.Add(uint64(n))
 		return n, err
 	}
-	for {
-		n, err := c.fillBelow(f, t, p)
-		if f.ws != nil && n > 0 {
-			var werr error
-			n, werr = f.ws.decode(p[:n])
-			err = cmp.Or(werr, err)
-			c.wsReply(f.ws, werr != nil)
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
+	n, err := c.fillBelow(f, t, p)
+	if f.ws != nil && n > 0 {
+		var werr error
+		n, werr = f.ws.decode(p[:n])
+		err = cmp.Or(werr, err)
+		c.wsReply(f.ws, werr != nil)
 	}
+	return n, err
 }
 
 // fillBelow is fill below WebSocket.
@@ -288,7 +298,7 @@ func (c *Conn) wsReply(w *webSocket, closed bool) {
 func (c *Conn) encode() bool {
 	f := c.filt
 	if f.wire != nil {
-		c.cur, f.wire = f.wire, nil
+		c.cur, f.wire, f.answers = f.wire, nil, 0
 		return true
 	}
 	o, bye := c.plain()
@@ -299,6 +309,7 @@ func (c *Conn) encode() bool {
 		c.cur = o
 		return true
 	}
+	f.encoding = true
 	c.mu.Unlock()
 	var err error
 	if o != nil {
@@ -309,6 +320,7 @@ func (c *Conn) encode() bool {
 		err = f.tls.CloseWrite()
 	}
 	c.mu.Lock()
+	f.encoding = false
 	if err != nil {
 		c.failWrite(err)
 	}

@@ -17,6 +17,7 @@ const (
 	yieldAfter  = 3 * readChunk // bytes in one turn before the others get the processor
 	trimAfter   = 8             // seconds of silence, see tooDeep
 	lingerBytes = 4 << 20       // discarded at most while lingering
+	lingerChunk = 8 << 10       // at once
 )
 
 // turn is what one read turn needs. It is taken from a pool when bytes arrive and given back before parking.
@@ -177,14 +178,14 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 			if m > overlapFrom {
 				t.batch.Flush()
 			}
-			if sum += m; sum >= yieldAfter {
-				sum = 0
-				runtime.Gosched()
-			}
 		}
 		if err != nil {
 			c.keepRest(work, n)
 			return c.stopped(t, err)
+		}
+		if sum += max(m, overlapFrom); sum >= yieldAfter {
+			sum = 0
+			runtime.Gosched()
 		}
 	}
 	c.keepRest(work, 0)
@@ -296,8 +297,9 @@ func (c *Conn) finish() {
 	err, linger := c.err, c.linger && !c.eof
 	c.mu.Unlock()
 	c.h.Closed(err)
-	if linger {
+	if linger && c.opt.Budget.mayLinger() {
 		c.discard()
+		c.opt.Budget.lingered()
 	}
 	_ = c.nc.Close()
 }
@@ -312,8 +314,8 @@ func (c *Conn) discard() {
 		if err != nil {
 			return
 		}
-		if sum += n; n == len(buf) && n < readChunk {
-			buf = make([]byte, readChunk)
+		if sum += n; n == len(buf) && n < lingerChunk {
+			buf = make([]byte, lingerChunk)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -12,6 +13,7 @@ import (
 const (
 	wsReserve  = ws.MaxHeaderSize // left free in front of an out-buffer
 	wsReplies  = 4 << 10          // pongs that wait at most; a peer need only answer the last ping (RFC 6455, 5.5.3)
+	wsUseless  = 1000             // frames a second that bring no bytes of MQTT: control frames and empty ones
 	wsProtocol = "mqtt"           // the Subprotocol [MQTT-6.0.0-3]
 	wsOld      = "mqttv3.1"       // its name in the days of MQTT 3.1
 )
@@ -33,6 +35,8 @@ type webSocket struct {
 	left    int64     // of its payload
 	pos     int       // in its payload, for the mask
 	ctl     []byte    // payload of a control frame
+	useless int32     // frames without bytes of MQTT, in the second that began at
+	second  uint32    // this Unix time
 	say     []byte    // replies that decode made
 	saying  header
 
@@ -126,8 +130,25 @@ func wsHeaderSize(b byte) int {
 	return n
 }
 
+// bounded counts a frame that brings no bytes of MQTT: no other limit sees those, and each costs its sender next to
+// nothing.
+func (w *webSocket) bounded() error {
+	if now := uint32(time.Now().Unix()); now != w.second {
+		w.second, w.useless = now, 0
+	}
+	if w.useless++; w.useless > wsUseless {
+		return w.refuse(ws.StatusPolicyViolation, "too many control frames and empty frames")
+	}
+	return nil
+}
+
 // frameDone acts on the frame that is complete.
 func (w *webSocket) frameDone() error {
+	if w.h.OpCode.IsControl() || w.h.Length == 0 {
+		if err := w.bounded(); err != nil {
+			return err
+		}
+	}
 	switch w.h.OpCode {
 	case ws.OpPing:
 		if len(w.say) < wsReplies {

@@ -81,8 +81,8 @@ func (o *benchOptions) flags(s *Stdio) []*option {
 func (o *benchOptions) connectFlags(s *Stdio) []*option {
 	all := o.connect.flags(s)
 	shown := []string{
-		"host", "port", "url", "unix", "bind", "ws", "ws-path", "ws-header", "connect-timeout",
-		"username", "password", "password-file", "password-env", "auth-method", "keepalive", "protocol-version", "quiet",
+		"profile", "host", "port", "url", "unix", "bind", "proxy", "ws", "ws-path", "ws-header", "connect-timeout",
+		"username", "password", "password-file", "password-env", "password-command", "ask-password", "auth-method", "keepalive", "protocol-version", "quiet",
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(f *option) bool {
 		return !slices.Contains(shown, f.names[0]) && f.Category != string(groupTLS)

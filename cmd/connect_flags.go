@@ -23,6 +23,7 @@ import (
 // connectOptions are the flags of every client.
 type connectOptions struct {
 	host, url, unix, bind string
+	proxy                 string
 	port                  uint16
 	ws                    bool
 	wsPath                string
@@ -119,6 +120,7 @@ func (o *connectOptions) serverFlags() []*option {
 		g.text("url L", "`URL` instead: mqtt, mqtts, ws, wss://[user[:password]@]host[:port][/topic], unix:///path", &o.url).from("MQTT_URL"),
 		g.text("unix", "`PATH` of a Unix socket to connect to instead", &o.unix),
 		g.text("bind A", "local `ADDRESS` to connect from", &o.bind),
+		g.text("proxy", "`URL` of a proxy to go through: socks5, socks5h (it looks names up), http or https://[user:password@]host[:port]", &o.proxy),
 		g.toggle("ws", "speak MQTT over WebSocket", &o.ws),
 		g.text("ws-path", "`PATH` of the WebSocket (default: /mqtt)", &o.wsPath),
 		g.value("ws-header", "`HEADER` of the WebSocket request, \"Name: value\"; may be repeated", o.readHeader).repeated(),
@@ -319,6 +321,9 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 		InFlight: int(o.maxInflight), ConnectTimeout: o.connectTimeout,
 		DialOptions: transport.DialOptions{Bind: o.bind, Header: o.wsHeader, Timeout: o.connectTimeout},
 	}
+	if err := o.throughProxy(&c.DialOptions, e); err != nil {
+		return c, err
+	}
 	if c.Password, err = o.secret(s); err != nil {
 		return c, err
 	}
@@ -342,6 +347,27 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 		return c, &usageError{text: plain(err)}
 	}
 	return c, nil
+}
+
+// throughProxy sets the proxy. To one of https the CAs of --cafile are known
+// beside the system's.
+func (o *connectOptions) throughProxy(d *transport.DialOptions, e *transport.Endpoint) error {
+	if o.proxy == "" {
+		return nil
+	}
+	typed := o.flag["proxy"].typed
+	u, err := transport.ParseProxy(o.proxy)
+	switch {
+	case err != nil:
+		return &usageError{text: typed + ": " + plain(err)}
+	case e.Scheme == transport.SchemeUnix:
+		return &usageError{text: typed + " and a Unix socket do not go together"}
+	}
+	d.Proxy = u
+	if u.Scheme == "https" {
+		d.ProxyTLS, err = o.tls.proxy()
+	}
+	return err
 }
 
 // backoff says how a connection is made anew, nil for not.

@@ -129,6 +129,9 @@ func tlsFailed(err error) bool {
 	if e, ok := errors.AsType[*transport.DialError](err); ok && e.Step == "tls" {
 		return true
 	}
+	if e, ok := errors.AsType[*transport.ProxyError](err); ok && e.TLS {
+		return true
+	}
 	if _, ok := errors.AsType[*tlsFileError](err); ok {
 		return true
 	}

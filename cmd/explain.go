@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -61,7 +62,7 @@ func describe(err error) (text, hint string) {
 // plain is err without the names of packages in front.
 func plain(err error) string {
 	s := err.Error()
-	for _, pkg := range []string{"client: ", "transport: ", "broker: ", "access: ", "format: ", "topic: ", "mqtt: ", "bench: "} {
+	for _, pkg := range []string{"client: ", "transport: ", "broker: ", "access: ", "format: ", "topic: ", "mqtt: ", "bench: ", "codec: "} {
 		s = strings.ReplaceAll(s, pkg, "")
 	}
 	return s
@@ -129,7 +130,47 @@ func explainRetry(url string, r *client.RetryError) (text, hint string) {
 	return fmt.Sprintf("%s; gave up after %v: %s", strings.TrimPrefix(parts[0], url+": "), r.After.Round(100*time.Millisecond), strings.TrimPrefix(parts[1], url+": ")), hint
 }
 
+// explainProxy says what is the matter with the proxy, or behind it.
+func explainProxy(url string, e *transport.ProxyError) (text, hint string) {
+	scheme, _, _ := strings.Cut(e.Proxy, "://")
+	login := "as in --proxy " + scheme + "://USER:PASSWORD@HOST"
+	switch {
+	case e.Status == http.StatusProxyAuthRequired:
+		return url + ": " + e.Error(), "it wants a user and a password, " + login
+	case e.Status/100 == 5 || e.Status == http.StatusForbidden:
+		return url + ": " + e.Error(), "it may not reach that server"
+	case e.Status != 0:
+		return url + ": " + e.Error(), ""
+	}
+	before := url + ": the proxy " + e.Proxy + ": "
+	if dns, ok := errors.AsType[*net.DNSError](e.Err); ok && dns.IsNotFound {
+		return before + "no such host " + dns.Name, "check the name behind --proxy"
+	}
+	if e.TLS {
+		text, hint = explainTLS(e.Err)
+		return before + "TLS: " + text, hint
+	}
+	cause := e.Err
+	for {
+		var op *net.OpError
+		if !errors.As(cause, &op) || op.Err == nil {
+			break
+		}
+		cause = op.Err
+	}
+	switch text = cause.Error(); {
+	case errors.Is(e.Err, syscall.ECONNREFUSED):
+		return before + "connection refused", "is the proxy running there?"
+	case strings.Contains(text, "authentication"):
+		return before + text, "does it want a user and a password? As in --proxy " + scheme + "://USER:PASSWORD@HOST"
+	}
+	return before + plain(cause), ""
+}
+
 func explainDial(url string, e *transport.DialError) (text, hint string) {
+	if p, ok := errors.AsType[*transport.ProxyError](e.Err); ok {
+		return explainProxy(url, p)
+	}
 	if dns, ok := errors.AsType[*net.DNSError](e.Err); ok {
 		what := "cannot look up"
 		if dns.IsNotFound {

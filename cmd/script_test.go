@@ -58,6 +58,7 @@ const scriptTimeout = 30 * time.Second
 //
 //	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, with MQTT_URL set to it
 //	server KIND                    starts a scripted server, see server_test.go, the same way
+//	proxy KIND [USER PASSWORD]     starts a proxy, see proxy_test.go, with PROXY set to its URL
 //	sub NAME ARGS                  starts mqt sub and waits until it has subscribed
 //	run NAME ARGS                  starts mqt with a stdin that stays open; feed NAME FILE writes to it, "feed NAME" closes it
 //	ended NAME CODE                waits for its end; NAME.out and NAME.err are what it wrote
@@ -85,7 +86,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"broker": startBroker, "server": startServer, "sub": startSub, "run": startRun, "feed": feed, "ended": ended, "signal": signalProgram,
-			"exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
+			"proxy": startProxy, "exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
 			"fetch": fetch, "parses": parses, "capture": capture, "activated": activated, "shake": shake, "serves": serves,
 		},
 	})

@@ -91,6 +91,19 @@ func (o *tlsOptions) config() (*tls.Config, error) {
 	return c, nil
 }
 
+// proxy is for a proxy of https.
+func (o *tlsOptions) proxy() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.insecure} //nolint:gosec // asked for
+	if o.cafile == "" && o.capath == "" {
+		return c, nil
+	}
+	var err error
+	if c.RootCAs, err = x509.SystemCertPool(); err != nil {
+		c.RootCAs = x509.NewCertPool()
+	}
+	return c, o.trust(c.RootCAs)
+}
+
 // passphrase is that of the key, "" for none.
 func (o *tlsOptions) passphrase() (string, error) {
 	switch {

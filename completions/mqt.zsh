@@ -73,6 +73,7 @@ _mqt() {
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
@@ -219,6 +220,7 @@ _mqt() {
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
@@ -339,6 +341,7 @@ _mqt() {
       '*--output[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--json[print the result as JSON, and the text on stderr]' \
       '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
+      '*--profile[NAME of a profile to take what is not said here from\: see mqt profile --help]:NAME:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}' \
       '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
@@ -348,6 +351,7 @@ _mqt() {
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
@@ -359,6 +363,9 @@ _mqt() {
       '*--pw[PASSWORD; others can see it, so prefer one of the next four]:PASSWORD: ' \
       '*--password-file[FILE with the password on its first line]:FILE:_files' \
       '*--password-env[VARIABLE with the password]:VARIABLE: ' \
+      '*--password-command[COMMAND for the shell that prints the password]:COMMAND: ' \
+      '*--ask-password[ask for the password on the terminal]' \
+      '*--password-prompt[ask for the password on the terminal]' \
       '*--auth-method[METHOD by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection]:METHOD:(SCRAM-SHA-256 SCRAM-SHA-512)' \
       '*-k[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
       '*--keepalive[SECONDS between signs of life, 0 for none (default\: 60)]:SECONDS: ' \
@@ -456,6 +463,7 @@ _mqt() {
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
+      '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \

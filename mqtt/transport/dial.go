@@ -25,6 +25,12 @@ type DialOptions struct {
 	// Bind is the local address to connect from: an IP address, or address:port.
 	Bind string
 
+	// Proxy, if given, makes the connection in our place: see ParseProxy. It is not for Unix sockets.
+	Proxy *url.URL
+
+	// ProxyTLS is for a proxy of the scheme https. Default: the system's roots.
+	ProxyTLS *tls.Config
+
 	// TLS is used for mqtts and wss. Without a ServerName the host is verified. Default: the system's roots.
 	TLS *tls.Config
 
@@ -37,13 +43,13 @@ type DialOptions struct {
 
 // DialError tells at which step a connection was not made. Err holds the cause: *net.OpError, x509 errors, and so on.
 type DialError struct {
-	Step string // "resolve", "connect", "tls" or "websocket"
+	Step string // "resolve", "proxy", "connect", "tls" or "websocket"
 	URL  string // without user and password
 	Err  error
 }
 
 func (e *DialError) Error() string {
-	what := map[string]string{"resolve": "look up the host", "connect": "connect", "tls": "TLS handshake", "websocket": "WebSocket handshake"}[e.Step]
+	what := map[string]string{"resolve": "look up the host", "proxy": "connect by a proxy", "connect": "connect", "tls": "TLS handshake", "websocket": "WebSocket handshake"}[e.Step]
 	return fmt.Sprintf("transport: %s: %s: %v", e.URL, what, dialCause(e.Err))
 }
 
@@ -72,8 +78,12 @@ func Dial(ctx context.Context, e *Endpoint, o DialOptions) (net.Conn, error) {
 	nc, err := dialSocket(ctx, e, o)
 	if err != nil {
 		var dns *net.DNSError
+		var proxy *ProxyError
 		step := "connect"
-		if errors.As(err, &dns) {
+		switch {
+		case errors.As(err, &proxy):
+			step = "proxy"
+		case errors.As(err, &dns):
 			step = "resolve"
 		}
 		return nil, &DialError{Step: step, URL: e.String(), Err: err}
@@ -106,7 +116,11 @@ func dialSocket(ctx context.Context, e *Endpoint, o DialOptions) (net.Conn, erro
 	if e.port() == "0" {
 		return nil, errors.New("port 0 cannot be connected to")
 	}
-	return d.DialContext(ctx, "tcp", net.JoinHostPort(cmp.Or(e.Host, "localhost"), e.port())) // TCP_NODELAY is Go's default
+	host := cmp.Or(e.Host, "localhost")
+	if o.Proxy != nil {
+		return dialThrough(ctx, &d, o, host, e.port())
+	}
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(host, e.port())) // TCP_NODELAY is Go's default
 }
 
 // bindAddr reads address or address:port.

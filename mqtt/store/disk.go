@@ -131,6 +131,7 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 		_ = db.Close()
 		return nil, err
 	}
+	d.stats.DeadSessions = len(d.dead)
 	d.ended.Add(2)
 	go d.commitLoop()
 	go d.completeLoop()

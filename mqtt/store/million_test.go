@@ -1,0 +1,206 @@
+//go:build linux
+
+package store_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"mqt/mqtt/store"
+	"mqt/mqtt/store/storetest"
+)
+
+// memory returns what the process has of its own and what it has mapped, in
+// bytes.
+func memory(t testing.TB) (own, mapped int64) {
+	t.Helper()
+	runtime.GC()
+	p, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) int64 {
+		_, rest, _ := bytes.Cut(p, []byte(name+":"))
+		n, err := strconv.ParseInt(string(bytes.Fields(rest)[0]), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n << 10
+	}
+	return read("RssAnon"), read("RssFile")
+}
+
+// fill queues n messages of 256 bytes for sessions in turn, as fast as they
+// come.
+func fill(t testing.TB, d *store.Disk, n, sessions int) []store.SessionID {
+	t.Helper()
+	ids := make([]store.SessionID, sessions)
+	b := &store.Batch{}
+	for i := range ids {
+		ids[i] = d.NewSession()
+		b.PutSession(ids[i], &store.Session{ClientID: fmt.Sprint("c", i)})
+	}
+	const window = 64
+	free := make(chan error, window)
+	for range window {
+		free <- nil
+	}
+	commit := func() {
+		if err := <-free; err != nil {
+			t.Fatal(err)
+		}
+		d.Commit(b, func(err error) { free <- err })
+		b = &store.Batch{}
+	}
+	for i := range n {
+		m := &store.Message{Topic: "plant/line/sensor", Payload: bytes.Repeat([]byte{byte(i)}, 256), QoS: 1, Born: time.UnixMilli(int64(i + 1))}
+		b.Enqueue(ids[i%sessions], d.First()+store.Position(i/sessions), store.Delivery{Message: m, QoS: 1})
+		if b.Len() >= 100 {
+			commit()
+		}
+	}
+	commit()
+	for range window {
+		if err := <-free; err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ids
+}
+
+// TestMillion queues a million messages for clients that are away, starts with
+// them, and drains them. -short has a twentieth of that.
+func TestMillion(t *testing.T) {
+	n, sessions := 1_000_000, 1000
+	if testing.Short() || os.Getenv("MQT_STORE_MILLION") == "" {
+		n = 50_000
+	}
+	dir := t.TempDir()
+	ownBefore, _ := memory(t)
+	d := openDisk(t, dir, store.Options{})
+	begin := time.Now()
+	ids := fill(t, d, n, sessions)
+	own, mapped := memory(t)
+	t.Logf("%d messages queued in %v, %d MB on disk, memory +%d MB of its own, %d MB mapped", n, time.Since(begin).Round(time.Millisecond),
+		d.Stats().FileBytes>>20, (own-ownBefore)>>20, mapped>>20)
+	if own-ownBefore > 200<<20 {
+		t.Errorf("%d MB of memory", (own-ownBefore)>>20)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = load(t, dir, n)
+	peak := drain(t, d, ids, n)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = openDisk(t, dir, store.Options{})
+	small := d.Stats().FileBytes
+	t.Logf("drained: at most %d MB, %d MB after the next start", peak>>20, small>>20)
+	if small > 8<<20 {
+		t.Errorf("the file has still %d bytes", small)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := checkSound(t, dir); s.Queued+s.Messages != 0 || s.Sessions != sessions {
+		t.Errorf("%+v", s)
+	}
+}
+
+// load starts with what is queued.
+func load(t *testing.T, dir string, n int) *store.Disk {
+	t.Helper()
+	begin := time.Now()
+	d := openDisk(t, dir, store.Options{})
+	opened := time.Since(begin)
+	queued := 0
+	for x, err := range d.Sessions() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		queued += x.Count
+	}
+	own, mapped := memory(t)
+	t.Logf("opened in %v, loaded in %v, memory %d MB of its own, %d MB mapped", opened.Round(time.Millisecond),
+		time.Since(begin).Round(time.Millisecond), own>>20, mapped>>20)
+	if queued != n {
+		t.Fatalf("%d messages are there", queued)
+	}
+	return d
+}
+
+// drain reads all queues window by window, as their clients would, and fills
+// half of them again meanwhile: the file does not grow. It returns its size.
+func drain(t *testing.T, d *store.Disk, ids []store.SessionID, n int) int64 {
+	t.Helper()
+	before, begin, got := d.Stats().FileBytes, time.Now(), 0
+	for _, id := range ids {
+		for from := store.Position(0); ; {
+			q, err := d.ReadQueue(id, from, 100, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(q) == 0 {
+				break
+			}
+			b := &store.Batch{}
+			for _, m := range q {
+				b.Done(id, m.Position)
+			}
+			d.Commit(b, nil)
+			got += len(q)
+			from = q[len(q)-1].Position + 1
+		}
+	}
+	if got != n {
+		t.Errorf("%d messages were drained", got)
+	}
+	if err := storetest.Write(d, func(b *store.Batch) { b.Clear("t") }); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("drained in %v", time.Since(begin).Round(time.Millisecond))
+	fill(t, d, n/2, 10)
+	size := d.Stats().FileBytes
+	if size > before+before/2 {
+		t.Errorf("the file grew from %d to %d bytes", before, size)
+	}
+	for x, err := range d.Sessions() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Count == 0 {
+			continue
+		}
+		b := &store.Batch{}
+		b.EndSession(x.ID)
+		if err := storetest.Commit(d, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for d.Stats().DeadSessions > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	return size
+}
+
+// TestCompactLeftover: one that was cut short is no hindrance.
+func TestCompactLeftover(t *testing.T) {
+	dir, text := filled(t)
+	if err := os.WriteFile(filepath.Join(dir, "store.db.new"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := openDisk(t, dir, store.Options{})
+	if now := dump(t, d); now != text {
+		t.Errorf("there is\n%s\nwant\n%s", now, text)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -164,6 +164,9 @@ func (o *subOptions) run(ctx context.Context, s *Stdio) error {
 	for _, name := range []string{"no-local", "retain-as-published", "retain-handling"} {
 		o.connect.props.flags = append(o.connect.props.flags, o.flag(name)) // only 5.0 has them
 	}
+	if o.exec.fail == failRefuse {
+		o.connect.props.flags = append(o.connect.props.flags, o.flag("exec-fail"))
+	}
 	o.connect.lasting = true
 	c, err := o.connect.options(s)
 	if err != nil {

@@ -100,24 +100,31 @@ func newExecutor(o *execOptions, s *Stdio) *executor {
 // begin is given what ends the commands, and how they end the run.
 func (e *executor) begin(ctx context.Context, end func(error)) { e.ctx, e.end = ctx, end }
 
-// start runs the command for one message, once there is room.
-func (e *executor) start(ctx context.Context, d *client.Delivery, m *format.Received) error {
+// reserve waits until there is room for one more command. It comes before the
+// message is printed, so that prints and what commands print stay in order.
+func (e *executor) reserve(ctx context.Context) error {
 	select {
 	case e.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	if ctx.Err() != nil { // the one before has failed
-		<-e.slots
+		e.release()
 		return context.Cause(ctx)
 	}
+	return nil
+}
+
+func (e *executor) release() { <-e.slots }
+
+// start runs the command for one message in the room that was reserved.
+func (e *executor) start(d *client.Delivery, m *format.Received) {
 	e.running.Add(1)
 	e.under.Go(func() {
 		e.handle(d, m)
 		e.running.Add(-1)
-		<-e.slots
+		e.release()
 	})
-	return nil
 }
 
 // handle runs the command and settles the message.

@@ -283,11 +283,19 @@ func (r *subscriber) deliver(ctx context.Context, d *client.Delivery) error {
 	if r.rate != nil {
 		r.rate.add(len(d.Payload))
 		r.owe(d)
-		return r.count(nil)
+		return r.count(nil, nil)
 	}
 	m := &format.Received{Message: d.Message, PacketID: d.PacketID, Dup: d.Dup,
 		SubscriptionIdentifiers: d.SubscriptionIdentifiers, TopicAlias: d.TopicAlias, At: d.Received}
+	if r.exec != nil {
+		if err := r.exec.reserve(ctx); err != nil {
+			return err
+		}
+	}
 	shown, err := r.print(m)
+	if r.exec != nil && (err != nil || !shown) {
+		r.exec.release()
+	}
 	if err != nil {
 		return err
 	}
@@ -299,26 +307,37 @@ func (r *subscriber) deliver(ctx context.Context, d *client.Delivery) error {
 		r.owe(d)
 		return end
 	}
-	if r.save != nil {
-		if err := r.save.save(m); err != nil {
-			return err
-		}
-	}
-	if r.exec == nil {
-		r.owe(d)
-		return r.count(end)
-	}
-	if err := r.flush(); err != nil { // before the command prints something
-		return err
-	}
-	if err := r.exec.start(ctx, d, m); err != nil {
-		return err
-	}
-	return r.count(end)
+	return r.count(end, r.hand(d, m))
 }
 
-// count ends the run when enough messages are printed.
-func (r *subscriber) count(end error) error {
+// hand gives the message to what is beside the output, which acknowledges it.
+func (r *subscriber) hand(d *client.Delivery, m *format.Received) error {
+	var err error
+	if r.save != nil {
+		err = r.save.save(m)
+	}
+	if r.exec == nil {
+		if err == nil {
+			r.owe(d)
+		}
+		return err
+	}
+	if err == nil {
+		err = r.flush() // before the command prints something
+	}
+	if err != nil {
+		r.exec.release()
+		return err
+	}
+	r.exec.start(d, m)
+	return nil
+}
+
+// count ends the run with err, when enough messages are printed, or with end.
+func (r *subscriber) count(end, err error) error {
+	if err != nil {
+		return err
+	}
 	if r.printed++; r.printed == r.o.count {
 		return errDone
 	}

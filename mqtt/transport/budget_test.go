@@ -54,3 +54,30 @@ func TestBudget(t *testing.T) {
 		readingPeer.Close()
 	})
 }
+
+// Answers that a peer asks for and does not read are bounded by the memory of all, too.
+func TestRepliesKeepToTheBudget(t *testing.T) {
+	for _, high := range []bool{false, true} {
+		scripted(t, Options{Budget: &Budget{}, Linger: -1}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+			c.opt.Budget.SetHigh(1000)
+			if high {
+				c.opt.Budget.Add(2000)
+			} else {
+				c.opt.Budget.SetHigh(1 << 30)
+			}
+			s.set(func() { s.room = 0 })
+			c.Start(r)
+			taken := 0
+			for taken < 10<<20 && c.AppendReply(nil, make([]byte, 1000)) {
+				taken += 1000
+				synctest.Wait()
+			}
+			if want := map[bool]int{false: DefaultOutLimit, true: spareOut}[high]; taken < want || taken > want+3000 {
+				t.Errorf("above the high water %t: %d bytes", high, taken)
+			}
+			c.Abort(nil)
+			_ = r.end(t)
+			synctest.Wait()
+		})
+	}
+}

@@ -107,7 +107,7 @@ func (c *Conn) Append(b *Batch, p []byte) bool {
 // does not read: when more than OutLimit of replies alone has gathered since the last were taken up for writing.
 func (c *Conn) AppendReply(b *Batch, p []byte) bool {
 	c.mu.Lock()
-	if c.broken || c.closing.Load() || c.replies > c.opt.OutLimit {
+	if c.broken || c.closing.Load() || c.crowded(c.replies) {
 		c.mu.Unlock()
 		return false
 	}

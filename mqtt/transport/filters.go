@@ -90,6 +90,12 @@ func (l *link) detach(c *Conn) *filters {
 // tlsAnswers is how many bytes TLS may have unsent of what nobody gave it to send.
 const tlsAnswers = 4 << 10
 
+// tlsSilent is how much ciphertext may bring no plaintext: the largest record, and a little. It is collected by crypto/tls,
+// which would take 64 KiB of a message of the handshake that never ends; behind it none is that long.
+const tlsSilent = 20 << 10
+
+var errTLSSilent = errors.New("transport: TLS records without data")
+
 // filters are the layers between the socket and Feed. A nil *filters is a plain connection.
 type filters struct {
 	tls      *tls.Conn
@@ -97,6 +103,7 @@ type filters struct {
 	ws       *webSocket
 	pre      []byte
 	dry      bool    // crypto/tls has nothing left; asking it would only make the stack grow
+	silent   int     // bytes of ciphertext since the last plaintext
 	wire     *outbuf // ciphertext; guarded by the Conn's mu
 	encoding bool    // TLS is given something to send; guarded by mu
 	answers  int     // bytes in wire that TLS wrote on its own while it read; guarded by mu
@@ -245,7 +252,11 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 				err = nil
 			}
 			if n > 0 || !f.dry {
+				f.silent = 0
 				return n, err
+			}
+			if f.silent > tlsSilent {
+				return 0, errTLSSilent
 			}
 		}
 		if t.raw == nil {
@@ -257,6 +268,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 			return 0, err
 		}
 		c.in.Add(uint64(m))
+		f.silent += m
 		f.below.got, f.below.err, f.dry = t.raw[:m], err, false
 	}
 }

@@ -160,6 +160,36 @@ func TestKeyUpdateFlood(t *testing.T) {
 	})
 }
 
+// A message of the handshake that comes in pieces behind the handshake, and never ends, is not collected.
+func TestHandshakeMessageWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		d, nc, log := throughTLS(t, tls.VersionTLS13, r)
+		go func() { _, _ = io.Copy(io.Discard, nc.Conn) }()
+		s := &sealer{}
+		s.rekey(t, keyLog(t, log, "CLIENT_TRAFFIC_SECRET_0"))
+		_, err := nc.Write(s.seal13(23, make([]byte, 16<<10))) // the largest record
+		check(t, err)
+		piece := append([]byte{24, 0, 0xff, 0}, make([]byte, 1020)...)
+		n := 0
+		for ; err == nil && n < 60; n++ {
+			_, err = nc.Write(s.seal13(22, piece))
+			synctest.Wait()
+			piece = make([]byte, 1024)
+		}
+		if err == nil || n > 21 {
+			t.Errorf("%d KiB were taken, %v", n, err)
+			nc.Close()
+		}
+		if err := r.end(t); !errors.Is(err, errTLSSilent) || len(r.got) != 16<<10 {
+			t.Errorf("Closed(%v) after %d bytes", err, len(r.got))
+		}
+		nc.Close()
+		d.over()
+		check(t, <-d.ended)
+	})
+}
+
 // prf12 is the PRF of TLS 1.2 (RFC 5246, 5).
 func prf12(secret []byte, seed string, n int) (out []byte) {
 	mac := func(parts ...string) []byte {

@@ -278,3 +278,37 @@ func acceptKey(r *http.Request) string {
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
+
+// reqOnly is a client that sends what it is given and then closes.
+type reqOnly struct {
+	net.Conn
+	in  *bytes.Reader
+	out bytes.Buffer
+}
+
+func (r *reqOnly) Read(p []byte) (int, error)  { return r.in.Read(p) }
+func (r *reqOnly) Write(p []byte) (int, error) { return r.out.Write(p) }
+
+// Whatever a request holds, it is answered or not; what comes behind one that was accepted is kept to the byte.
+func FuzzRequests(f *testing.F) {
+	const good = "GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+	f.Add([]byte(good + "behind"))
+	f.Add([]byte(strings.Replace(good, "mqtt\r\n\r\n", "a, mqtt;x=\"y, mqttv3.1\r\nOrigin: null\r\nSec-WebSocket-Extensions: permessage-deflate; a=\"b\r\n\r\n", 1)))
+	f.Add([]byte("GET  HTTP/9.\r\n:\r\n\r\n"))
+	f.Add([]byte("GET /mqtt HTTP/1.1\n\nGET /mqtt HTTP/1.1\r\n\r\n"))
+	e := &Endpoint{Scheme: SchemeWS, Path: "/mqtt"}
+	ln := newListener(nil, e, ListenOptions{CheckOrigin: func(string, string) bool { return true }})
+	f.Fuzz(func(t *testing.T, request []byte) {
+		nc := &reqOnly{in: bytes.NewReader(request)}
+		l := &link{Conn: nc}
+		err := l.upgradeServer(ln)
+		accepted := bytes.HasPrefix(nc.out.Bytes(), []byte("HTTP/1.1 101 "))
+		if (err == nil) != accepted || accepted != (l.ws != nil) {
+			t.Fatalf("%v, answered %q", err, nc.out.Bytes())
+		}
+		if err == nil && (!bytes.HasSuffix(request[:len(request)-nc.in.Len()], l.pre) || len(request)-nc.in.Len()-len(l.pre) > maxRequest) {
+			t.Fatalf("%q is kept of %q", l.pre, request)
+		}
+	})
+}

@@ -104,7 +104,8 @@ func (c *Conn) Append(b *Batch, p []byte) bool {
 }
 
 // AppendReply is Append for what answers the peer and cannot be left out. It is refused only to a peer that asks and
-// does not read: when more than OutLimit of replies alone has gathered since the last were taken up for writing.
+// does not read: when more than OutLimit of replies alone, or than 64 KiB above the Budget's high water, has gathered
+// since the last were taken up for writing.
 func (c *Conn) AppendReply(b *Batch, p []byte) bool {
 	c.mu.Lock()
 	if c.broken || c.closing.Load() || c.crowded(c.replies) {

@@ -27,6 +27,7 @@ type brokerOptions struct {
 	listen      []string
 	origins     []string // of WebSocket requests
 	metrics     string
+	openClients bool // to other machines, at the address of metrics
 	config      string
 	checkConfig bool
 	readyFile   string
@@ -112,7 +113,7 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 	if err != nil {
 		return errors.Join(err, b.Shutdown(ctx))
 	}
-	m, err := startMetrics(ctx, o.metrics, b, log)
+	m, err := startMetrics(ctx, o.metrics, o.openClients, b, log)
 	if err != nil {
 		l.close()
 		return errors.Join(err, b.Shutdown(ctx))

@@ -17,7 +17,7 @@ import (
 	"mqt/mqtt/broker"
 )
 
-// metricsServer answers /metrics, /healthz and /readyz.
+// metricsServer answers /metrics, /clients, /healthz and /readyz.
 type metricsServer struct {
 	l     net.Listener
 	http  *http.Server
@@ -26,7 +26,7 @@ type metricsServer struct {
 }
 
 // startMetrics listens on addr; nil where there is none.
-func startMetrics(ctx context.Context, addr string, b *broker.Broker, log *slog.Logger) (*metricsServer, error) {
+func startMetrics(ctx context.Context, addr string, openClients bool, b *broker.Broker, log *slog.Logger) (*metricsServer, error) {
 	if addr == "" {
 		return nil, nil
 	}
@@ -40,6 +40,7 @@ func startMetrics(ctx context.Context, addr string, b *broker.Broker, log *slog.
 	m := &metricsServer{l: l, done: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(all, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	mux.Handle("GET /clients", newClientPages(b, openClients))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !m.ready.Load() {

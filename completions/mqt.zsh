@@ -396,7 +396,8 @@ _mqt() {
       '*--port[PORT on localhost; 0 picks a free one (default\: 1883)]:PORT: ' \
       '*--listen[URL to listen on\: mqtt, mqtts, ws, wss or unix; may be repeated]:URL: ' \
       '*--ws-origin[ORIGIN of the pages that may use ws and wss, as https\://example.org; * for any; may be repeated (default\: those of the host that they call)]:ORIGIN: ' \
-      '*--metrics[ADDR of an HTTP server with /metrics, /healthz and /readyz, as 127.0.0.1\:9090]:ADDR: ' \
+      '*--metrics[ADDR of an HTTP server with /metrics, /clients, /healthz and /readyz, as 127.0.0.1\:9090]:ADDR: ' \
+      '*--metrics-clients[let other machines see /clients there, and not only this one]' \
       '*-c[FILE with settings, as broker.yaml\: any flag'\''s name is a key]:FILE:_files' \
       '*--config[FILE with settings, as broker.yaml\: any flag'\''s name is a key]:FILE:_files' \
       '*--check-config[check the settings and the files they name, and leave]' \

@@ -94,6 +94,11 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		c.lastSeen.Store(int64(t.now)) // a packet, not a part of one [MQTT-3.1.2-22]
 	}
 	t.tally.bytes = int64(consumed)
+	if t.tally.received > 0 && c.s != nil {
+		n := c.s.counted()
+		n.in.Add(t.tally.received)
+		n.bytesIn.Add(t.tally.bytes)
+	}
 	if err == nil {
 		err = c.throttleBytes(t, consumed)
 	}
@@ -190,8 +195,16 @@ func (c *conn) append(t *turn, head, body []byte) bool {
 		t.tally.sent++
 		t.tally.packetsOut++
 		t.tally.bytesOut += int64(len(head) + len(body))
+		c.countSent(len(head) + len(body))
 	}
 	return ok
+}
+
+// countSent counts a PUBLISH to the client, of n bytes.
+func (c *conn) countSent(n int) {
+	k := c.s.counted()
+	k.out.Add(1)
+	k.bytesOut.Add(int64(n))
 }
 
 // reply appends what cannot be left out. It has room of its own above that of

@@ -56,10 +56,13 @@
 // Everything a peer can grow has a limit in Options, with its default beside
 // it. Over it is a Reason Code for the peer where the standard has one, and
 // always a counter in Stats and from time to time a line in the log (limits.go).
-// What waits is counted twice: by session, and in one transport.Budget for all.
+// What waits is counted twice: by session, and in one transport.Budget for all,
+// where everything else that clients have the broker keep is counted as well
+// (memory.go).
 //
 // # What can be seen
 //
 // A turn counts for itself and adds to the counters when it ends (stats.go).
-// Stats reads them; sys.go publishes them below $SYS/broker.
+// Stats reads them; sys.go publishes them below $SYS/broker. Clients lists the
+// sessions one by one (clients.go).
 package broker

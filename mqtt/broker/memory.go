@@ -16,7 +16,7 @@ import (
 // What a thing takes beside its texts, about: the struct, its places in maps and
 // trees.
 const (
-	sessionCost      = 512
+	sessionCost      = 576
 	willCost         = 128
 	subscriptionCost = 256
 	retainedCost     = 192

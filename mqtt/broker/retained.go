@@ -44,12 +44,12 @@ func (b *Broker) retain(t *turn) bool {
 		grow -= int64(old.size)
 	}
 	if o := b.limit(); r.bytes+grow > o.MaxRetainedBytes || !replace && r.tree.Len() >= o.MaxRetained {
-		b.count.droppedRetained.Add(1)
+		b.refusedRetained(p)
 		b.exceeded(LimitRetained, from(p), nil)
 		return false
 	}
 	if cost := retainedGrowth(m, old); cost > 0 && !t.affords(cost) {
-		b.count.droppedRetained.Add(1)
+		b.refusedRetained(p)
 		b.exceeded(LimitMemory, from(p), nil)
 		return false
 	}
@@ -64,6 +64,15 @@ func (b *Broker) retain(t *turn) bool {
 		b.timers.set(&r.timer, t.now+sweepEvery)
 	}
 	return true
+}
+
+// refusedRetained counts a message that is not kept, also for its publisher.
+func (b *Broker) refusedRetained(p *publication) {
+	if p.from != nil {
+		p.from.dropped(dropRetained)
+		return
+	}
+	b.count.dropped[dropRetained].Add(1)
 }
 
 // from names the publisher.

@@ -25,18 +25,19 @@ type session struct {
 	// waiting and waiting0 are the lengths of the queues, for those who hold no
 	// lock; waiting is -1 once the Session has ended.
 	waiting, waiting0 atomic.Int32
+	traffic           atomic.Pointer[traffic] // nil: none yet
 
 	mu       sync.Mutex
 	conn     *conn // nil: away
-	ended    bool
 	sender   flow.Sender[*delivery]
 	receiver flow.Receiver
 	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
 	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
 	subs     subscriptions
-	flying   int           // bytes of what is in flight
-	held     int64         // bytes of the record, its subscriptions and its will
-	holding  int           // retained messages are being sent: QoS 0 may not pass them
+	flying   int   // bytes of what is in flight
+	held     int64 // bytes of the record, its subscriptions and its will
+	holding  int   // retained messages are being sent: QoS 0 may not pass them
+	ended    bool
 	kept     bool          // it has been connected before
 	expiry   uint32        // Session Expiry Interval in seconds
 	will     *will         // of the connection, or waiting for its delay
@@ -120,14 +121,14 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 	}
 	switch {
 	case uint64(len(head)+len(body)) > uint64(c.maxPacket):
-		c.b.count.droppedTooLarge.Add(1) // [MQTT-3.1.2-25]
+		c.s.dropped(dropTooLarge) // [MQTT-3.1.2-25]
 	case c.append(t, head, body):
 		t.tally.payloadOut += int64(len(p.payload))
 	case c.b.memory.High():
-		c.b.count.droppedMemory.Add(1)
+		c.s.dropped(dropMemory)
 		c.b.exceeded(LimitMemory, c.clientID(), nil)
 	default:
-		c.b.count.droppedSlow.Add(1)
+		c.s.dropped(dropSlow)
 		c.b.exceeded(LimitOut, c.clientID(), nil)
 	}
 }
@@ -146,7 +147,7 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 	}
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
 		// It counts as delivered and holds nothing up [MQTT-3.1.2-25].
-		s.b.count.droppedTooLarge.Add(1)
+		s.dropped(dropTooLarge)
 		return true
 	}
 	id, ok := s.sender.Publish(d.qos, d)
@@ -193,10 +194,10 @@ func (s *session) enqueue(t *turn, d *delivery) {
 	o := b.limit()
 	switch {
 	case s.queue.n+s.queue0.n >= o.MaxQueue || s.queue.bytes+s.queue0.bytes+d.size() > o.MaxQueueBytes:
-		b.count.droppedQueue.Add(1)
+		s.dropped(dropQueue)
 		b.exceeded(LimitQueue, s.clientID, nil)
 	case !t.affords(d.cost()) || d.qos == mqtt.QoS0 && b.memory.High():
-		b.count.droppedMemory.Add(1)
+		s.dropped(dropMemory)
 		b.exceeded(LimitMemory, s.clientID, nil)
 	default:
 		s.queueOf(d).push(d)
@@ -241,9 +242,9 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 		d := q.front()
 		switch {
 		case d.m.expired(t.now):
-			s.b.count.droppedExpired.Add(1)
+			s.dropped(dropExpired)
 		case !s.mayReceive(s.b.acl.Load(), d.m.topic): // since it was queued
-			s.b.count.deniedWaiting.Add(1)
+			s.dropped(dropDenied)
 		case !s.start(t, c, d, nil):
 			return
 		}
@@ -267,14 +268,14 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	}
 	d := e.Value
 	if !s.mayReceive(s.b.acl.Load(), d.m.topic) { // any more
-		s.b.count.deniedWaiting.Add(1)
+		s.dropped(dropDenied)
 		s.forget(id, d.qos)
 		s.land(t, d)
 		return
 	}
 	head, body := t.encodeDelivery(d, c.version)
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
-		s.b.count.droppedTooLarge.Add(1)
+		s.dropped(dropTooLarge)
 		s.forget(id, d.qos)
 		s.land(t, d)
 		return
@@ -285,6 +286,7 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*deli
 	// room, and if a reply is refused the connection is closed.
 	t.scratch = append(head, body...)
 	c.reply(t, t.scratch)
+	c.countSent(len(t.scratch))
 	t.tally.sent++
 	t.tally.packetsOut++
 	t.tally.payloadOut += int64(len(d.m.payload))

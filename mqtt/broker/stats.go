@@ -48,24 +48,24 @@ type Drop struct {
 
 // Drops lists the Dropped counters by reason.
 func (s *Stats) Drops() []Drop {
-	return []Drop{
-		{"out-buffer", s.DroppedSlow}, {"queue", s.DroppedQueue}, {"memory", s.DroppedMemory},
-		{"expired", s.DroppedExpired}, {"too-large", s.DroppedTooLarge}, {"retained", s.DroppedRetained},
-		{"denied", s.DeniedWaiting},
+	out := make([]Drop, numDrops)
+	for d, n := range [numDrops]int64{s.DroppedSlow, s.DroppedQueue, s.DroppedMemory, s.DroppedExpired, s.DroppedTooLarge,
+		s.DroppedRetained, s.DeniedWaiting} {
+		out[d] = Drop{drop(d).String(), n}
 	}
+	return out
 }
 
 // counters are Stats under the hands of many goroutines. A turn adds up its own
 // and brings them here once.
 type counters struct {
-	connections, accepted                            atomic.Int64
-	received, sent, payload, payloadOut              atomic.Int64
-	packets, packetsOut, bytesReceived, bytesSent    atomic.Int64
-	waiting                                          atomic.Int64
-	droppedSlow, droppedQueue, droppedMemory         atomic.Int64
-	droppedExpired, droppedTooLarge, droppedRetained atomic.Int64
-	refused, protocolErrors, handshakes              atomic.Int64
-	deniedPublish, deniedSubscribe, deniedWaiting    atomic.Int64
+	connections, accepted                         atomic.Int64
+	received, sent, payload, payloadOut           atomic.Int64
+	packets, packetsOut, bytesReceived, bytesSent atomic.Int64
+	waiting                                       atomic.Int64
+	dropped                                       [numDrops]atomic.Int64
+	refused, protocolErrors, handshakes           atomic.Int64
+	deniedPublish, deniedSubscribe                atomic.Int64
 }
 
 // Stats returns the counters as they are now.
@@ -87,11 +87,11 @@ func (b *Broker) Stats() Stats {
 		BytesReceived: n.bytesReceived.Load(), BytesSent: n.bytesSent.Load(),
 		Received: n.received.Load(), Sent: n.sent.Load(),
 		PayloadBytesReceived: n.payload.Load(), PayloadBytesSent: n.payloadOut.Load(),
-		DroppedSlow: n.droppedSlow.Load(), DroppedQueue: n.droppedQueue.Load(), DroppedMemory: n.droppedMemory.Load(),
-		DroppedExpired: n.droppedExpired.Load(), DroppedTooLarge: n.droppedTooLarge.Load(),
-		DroppedRetained: n.droppedRetained.Load(),
+		DroppedSlow: n.dropped[dropSlow].Load(), DroppedQueue: n.dropped[dropQueue].Load(), DroppedMemory: n.dropped[dropMemory].Load(),
+		DroppedExpired: n.dropped[dropExpired].Load(), DroppedTooLarge: n.dropped[dropTooLarge].Load(),
+		DroppedRetained: n.dropped[dropRetained].Load(),
 		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(), Handshakes: n.handshakes.Load(),
-		DeniedPublish: n.deniedPublish.Load(), DeniedSubscribe: n.deniedSubscribe.Load(), DeniedWaiting: n.deniedWaiting.Load(),
+		DeniedPublish: n.deniedPublish.Load(), DeniedSubscribe: n.deniedSubscribe.Load(), DeniedWaiting: n.dropped[dropDenied].Load(),
 	}
 	b.gate.count(&s)
 	for i := range s.Exceeded {

@@ -1,8 +1,10 @@
 package cmd_test
 
 import (
+	"crypto/tls"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,7 +20,9 @@ type behaviour struct {
 
 // startServer serves one behaviour until the script ends: refuse, deny-publish, deny-subscribe, deny-some, disconnect
 // (behind the SUBACK or instead of the PUBACK), each with a reason code; drop (the connection instead of the PUBACK);
-// auth (enhanced authentication by any method); accept-close (behind the CONNACK); silent (no CONNACK); close (instead of it); 311 (refuses 5.0 as a server of 3.1.1 does); ok.
+// auth (enhanced authentication by any method); accept-close (behind the CONNACK); silent (no CONNACK); close (instead of
+// it); 311 (refuses 5.0 as a server of 3.1.1 does); ok; tls-old (TLS 1.1 at most) and tls-alpn (the protocol mqtt alone),
+// with c/server.pem, MQTT_URL being one of mqtts.
 func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	b := behaviour{kind: args[0]}
 	if len(args) > 1 {
@@ -30,6 +34,16 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv("MQTT_URL", "mqtt://"+l.Addr().String())
+	if strings.HasPrefix(b.kind, "tls-") {
+		cert, err := tls.LoadX509KeyPair(ts.MkAbs("c/server.pem"), ts.MkAbs("c/server.key"))
+		ts.Check(err)
+		c := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"mqtt"}}
+		if b.kind == "tls-old" {
+			c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+		}
+		ts.Setenv("MQTT_URL", "mqtts://"+l.Addr().String())
+		l = tls.NewListener(l, c)
+	}
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -108,6 +122,7 @@ func (b behaviour) answer(p mqtt.Packet, v mqtt.Version) []mqtt.Packet {
 		return []mqtt.Packet{&mqtt.Auth{Properties: mqtt.Properties{mqtt.Str(mqtt.AuthenticationMethod, method)}}}
 	case *mqtt.Publish:
 		switch {
+		case b.kind == "mute":
 		case b.kind == "drop":
 			return []mqtt.Packet{nil}
 		case b.kind == "disconnect":

@@ -202,6 +202,9 @@ const (
 // again by a walk through the file if the process dies.
 const syncFreelist = 4096
 
+// unmapEvery is after how many transactions the pages they read are given back.
+const unmapEvery = 1024
+
 // update writes a group in one transaction, with one sync of the data and one
 // of the page that makes it valid. With grow false, only those batches that add
 // nothing. The error is ErrFull, after which all is as before, or final.
@@ -228,6 +231,9 @@ func (d *Disk) update(group []request, grow bool) error {
 	if err == nil {
 		d.dead = append(d.dead[gone:], d.buried...)
 		d.buried, d.stuck = nil, false
+		if d.commits++; d.commits%unmapEvery == 0 {
+			_ = d.view(func(tx *bbolt.Tx) error { unmap(tx); return nil })
+		}
 		if d.opt.committed != nil {
 			d.opt.committed()
 		}

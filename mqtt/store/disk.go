@@ -77,6 +77,8 @@ type Disk struct {
 	dead   []SessionID // ended, and their records are still there
 	stuck  bool        // the last transaction found the disk full
 
+	commits uint64 // transactions
+
 	mu      sync.Mutex
 	pending []request
 	bytes   int64
@@ -138,15 +140,21 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 	return d, nil
 }
 
-// makeDir makes a directory that is still there after the power has failed.
+// makeDir makes a directory, and those above it, that are still there after the
+// power has failed.
 func makeDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir = filepath.Clean(dir)
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 // syncDir makes the names in a directory durable.

@@ -52,6 +52,7 @@ func (d *Disk) walk(f func(buckets) error, fault func(error)) {
 		return
 	}
 	err := d.view(func(tx *bbolt.Tx) error {
+		defer unmap(tx)
 		b, err := newBuckets(tx)
 		if err != nil {
 			return err

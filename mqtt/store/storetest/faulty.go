@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"sync"
 
 	"mqt/mqtt/store"
@@ -94,7 +95,7 @@ func (f *Faulty) keep(call func()) bool {
 func (f *Faulty) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.fault != nil && f.fault != store.ErrFull {
+	if f.fault != nil && !errors.Is(f.fault, store.ErrFull) {
 		return f.fault
 	}
 	return f.Store.Err()

@@ -1,0 +1,101 @@
+// Package store keeps what must outlive a process: Sessions with their
+// subscriptions, the queues of QoS 1 and 2 messages, what is in flight both
+// ways, retained messages, and wills that are still to come. What [Store] has
+// said is durable survives kill -9 and the loss of power.
+//
+// A broker without a data directory has no store: for it no Session is durable,
+// just as a Session with a Session Expiry Interval of 0 is not for one that has.
+// Nothing of those is ever given to a store, nor is a message that no durable
+// Session queues and that is not retained.
+//
+// # Which step waits for what
+//
+// All that one read of a client brings about goes into one [Batch], and the
+// answers to it leave when its done is called with nil. The answers to later
+// reads wait behind those: a read that stages nothing while an answer of its
+// connection waits either queues there or commits an empty batch.
+//
+//	step                          operations                            waits for done
+//	CONNECT, Session Expiry > 0   EndSession of the one it replaces,    CONNACK
+//	                              PutSession with Left zero
+//	SUBSCRIBE                     Subscribe for each                    SUBACK
+//	UNSUBSCRIBE                   Unsubscribe for each                  UNSUBACK
+//	inbound PUBLISH, QoS 1        Enqueue for each Session, Retain      PUBACK
+//	inbound PUBLISH, QoS 2        the same, and Receive                 PUBREC
+//	inbound PUBLISH, QoS 0        Retain or Clear                       nothing
+//	PUBREL                        Release                               PUBCOMP
+//	outbound PUBLISH, QoS 1       Sent                                  nothing: it may go before its
+//	                                                                    Enqueue is durable
+//	outbound PUBLISH, QoS 2       (its Enqueue)                         the PUBLISH, the first time
+//	PUBREC of the client          Pubrec                                PUBREL
+//	PUBREC with 0x80 or above,    Done                                  nothing
+//	PUBACK, PUBCOMP of the client
+//	expired, dropped, denied      Done                                  nothing
+//	connection ended              PutSession with Left, and without     nothing
+//	                              will after a DISCONNECT with 0x00
+//	will published                its Enqueues and Retain, PutSession   nothing
+//	                              without will
+//	Session ended                 EndSession, with the will's Enqueues  nothing
+//	shared message handed over    Done there, Enqueue here              nothing; at QoS 2 the PUBLISH
+//
+// "Nothing" is a Commit with done nil, or part of a batch that is committed
+// anyway. What belongs together stands in one batch, which is all or nothing: a
+// QoS 2 message and its Packet Identifier, a will and the record without it.
+//
+// # Positions
+//
+// The owner of a queue numbers its messages, and [Position.PacketID] of that
+// number is the Packet Identifier they are sent with, so that none has to be
+// stored. If it is in use the message waits: it is 65,535 messages behind one
+// that has not been acknowledged. Positions begin at [Store.First], or at
+// [Saved.Next] for a Session that was loaded.
+//
+// At the start, a message at or before [Saved.Sent] has been sent, and is sent
+// again with DUP under the same identifier before anything new; one in
+// [Saved.Released] gets its PUBREL again. Sent is written without a wait, so the
+// last messages may have gone out and not be known to: they are sent with DUP 0,
+// but under the same identifier, by which a QoS 2 receiver knows them.
+//
+// # Memory
+//
+// Once a batch is durable the store needs none of it. The owner of a queue may
+// forget messages of an absent client and only count them, and read them back,
+// a page at a time, with ReadQueue when the client returns. ReadQueue sees what
+// is durable: what was committed and not yet done its owner still has.
+//
+// # When the disk fails
+//
+// ErrFull is a batch that found no room: 0x97 for its client where there is such
+// a code, no answer where there is none. Nothing of it was written and nothing
+// else was touched; batches that only remove are kept until there is room.
+// Anything else, and an error of a sync above all, is final: [Store.Err] returns
+// it, every Commit and ReadQueue fails with ErrFailed, and what is not
+// acknowledged then is for the clients to send again (0x80, or no answer). A
+// sync is never tried again: the system may have dropped the pages that it could
+// not write, and a second sync would succeed without them.
+//
+// # Pressure
+//
+// Commit takes everything and never blocks. When more than Options.MaxPending
+// bytes wait it says so, and whoever asked reads no more from that client until
+// done. So what waits is bounded by that, plus one read of each client.
+//
+// # Disk
+//
+// [Disk] has one committer. It takes all batches that wait, writes them in one
+// transaction of a B+tree file (bbolt), and makes them durable by one sync of
+// the pages and one of the meta page that makes these valid; meanwhile the next
+// batches gather. Batches that nobody waits for are written with the next that
+// somebody does, or after Options.Linger.
+//
+// A message is written once, whoever refers to it: queues hold its number, and
+// so does a retained topic. It goes with the last reference. What comes and goes
+// within one transaction is never written at all. The queue of a Session that
+// ended is taken apart a piece per transaction.
+//
+// The file does not shrink while it is in use, it is used again; at the start
+// one that is almost empty is written anew.
+//
+// Every record has a checksum, and a damaged one is ErrCorrupt, never a message.
+// The database has no checksums for its own pages.
+package store

@@ -120,8 +120,9 @@ func (e *executor) release() { <-e.slots }
 // start runs the command for one message in the room that was reserved.
 func (e *executor) start(d *client.Delivery, m *format.Received) {
 	e.running.Add(1)
+	own := *m
 	e.under.Go(func() {
-		e.handle(d, m)
+		e.handle(d, &own)
 		e.running.Add(-1)
 		e.release()
 	})

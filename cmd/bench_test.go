@@ -95,7 +95,7 @@ func TestBenchUsage(t *testing.T) {
 		{"--rate 0", exitUsage, "a number a second"},
 		{"--rate 10x", exitUsage, "a number a second"},
 		{"--interval_of_msg -1", exitUsage, "milliseconds"},
-		{"--shape ring", exitUsage, "pairs, fan-in or fan-out"},
+		{"--shape ring", exitUsage, "fan-in, fan-out, shared or mesh"},
 		{"--pubs 3 --subs 4", exitUsage, "as many publishers as subscribers"},
 		{"--size 15", exitUsage, "no room"},
 		{"--max --rate 5", exitUsage, "as fast as possible, and a rate"},
@@ -105,7 +105,8 @@ func TestBenchUsage(t *testing.T) {
 		{"-o xml=result", exitUsage, "json=FILE"},
 		{"-o json=/no/such/directory/result", exitFailed, "no such file or directory"},
 		{"pubsub sub", exitUsage, "stray word sub"},
-		{"sub", exitUsage, "stray word sub"},
+		{"nothing", exitUsage, "stray word nothing"},
+		{"sub", exitUsage, "need to know what others publish"},
 		{"-i me", exitUsage, "unknown flag -i"},
 		{"-h 127.0.0.1 -p 1", exitFailed, "connection refused"},
 		{"--topic-prefix a/#", exitUsage, "topic prefix"},
@@ -166,8 +167,8 @@ func TestBenchScenario(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", tt.args, err)
 		}
-		if s := o.scenario(client); !tt.want(&s) || s.Validate() != nil {
-			t.Errorf("%s: %+v, %v", tt.args, s, s.Validate())
+		if s, err := o.scenario(client); err != nil || !tt.want(&s) || s.Validate() != nil {
+			t.Errorf("%s: %+v, %v, %v", tt.args, s, s.Validate(), err)
 		}
 	}
 }

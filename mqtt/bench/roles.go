@@ -150,6 +150,9 @@ func (s *Scenario) steps(p *Plan) {
 		add(measure)
 	}
 	add(drain)
+	if s.Hold > 0 {
+		add(Step{Name: Holding, Do: DoHold, For: s.Hold})
+	}
 }
 
 // topic is the Topic Name of publisher i.

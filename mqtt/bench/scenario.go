@@ -189,6 +189,9 @@ type Scenario struct {
 	// DefaultQuiet.
 	Quiet time.Duration
 
+	// Hold is how long the clients stay connected after the drain. Default 0.
+	Hold time.Duration
+
 	// Connecting is how many clients may be connecting at the same time. Default
 	// and bound MaxConnecting.
 	Connecting int

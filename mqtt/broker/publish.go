@@ -144,17 +144,18 @@ func (c *conn) receive(id mqtt.PacketID) (duplicate bool, err error) {
 }
 
 // publish stores t.pub where it is retained and sends it to its subscribers. c
-// is the publisher, nil for a will.
+// is the publisher, nil for a will. What is retained and finds no room is not
+// accepted at all where the publisher can be told so, section 3.4.2.1: it may
+// publish it again. A publisher who cannot be told loses only that it is kept.
 func (b *Broker) publish(t *turn, c *conn) mqtt.ReasonCode {
-	code := mqtt.Success
 	// Without RETAIN nothing that is kept changes [MQTT-3.3.1-8].
-	if t.pub.retain && !b.opt.NoRetain && !b.retain(t) {
-		code = mqtt.QuotaExceeded
+	if t.pub.retain && !b.opt.NoRetain && !b.retain(t) && c != nil && c.version >= mqtt.V50 && t.pub.qos > mqtt.QoS0 {
+		return mqtt.QuotaExceeded
 	}
-	if !b.distribute(t, c) && code == mqtt.Success {
+	if !b.distribute(t, c) {
 		return mqtt.NoMatchingSubscribers
 	}
-	return code
+	return mqtt.Success
 }
 
 // acknowledge answers a PUBLISH by its QoS [MQTT-3.3.4-1], [MQTT-4.3.2-4],

@@ -255,3 +255,43 @@ func TestRetainedUnderReplacement(t *testing.T) {
 		b.stop()
 	}
 }
+
+// A message that is answered 0x97 was not accepted: nobody gets it, and it can be
+// published again. Who cannot be told has its subscribers get it, unkept.
+func TestRetainedOverTheLimitIsNotDelivered(t *testing.T) {
+	eachVersion(t, Options{MaxRetained: 1}, func(w *world, v mqtt.Version) {
+		sub, pub := w.client(v, "sub"), w.client(v, "pub")
+		sub.subscribe(mqtt.QoS2, "t/#")
+		for qos := range mqtt.QoS(3) {
+			for i, name := range []string{"t/kept", "t/over"} {
+				m := publish(qos, 5, name, "x")
+				if qos == mqtt.QoS0 {
+					m.PacketID = 0
+				}
+				m.Retain = true
+				pub.send(m)
+				told := v == mqtt.V50 && qos > mqtt.QoS0 && i == 1
+				want := mqtt.Success
+				if told {
+					want = mqtt.QuotaExceeded
+				}
+				switch qos {
+				case mqtt.QoS1:
+					equal(w.t, "PUBACK", next[*mqtt.Puback](pub).ReasonCode, want)
+				case mqtt.QoS2:
+					equal(w.t, "PUBREC", next[*mqtt.Pubrec](pub).ReasonCode, want)
+					if !told {
+						pub.send(pubrel(5))
+						next[*mqtt.Pubcomp](pub)
+					}
+				}
+				if told {
+					sub.quiet()
+					continue
+				}
+				sub.complete(sub.message(name, "x"))
+			}
+		}
+		equal(w.t, "retained", w.b.Stats().Retained, 1)
+	})
+}

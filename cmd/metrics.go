@@ -111,7 +111,7 @@ func newBrokerMetrics(b *broker.Broker) *brokerMetrics {
 			gauge("retained_messages", "Retained messages.", func(s *broker.Stats) int64 { return s.Retained }),
 			gauge("retained_bytes", "Topics and payloads of retained messages.", func(s *broker.Stats) int64 { return s.RetainedBytes }),
 			gauge("queued_messages", "Messages waiting in sessions, once for each.", func(s *broker.Stats) int64 { return s.Waiting }),
-			gauge("queued_bytes", "Bytes in queues and in the out-buffers of clients that do not read.", func(s *broker.Stats) int64 { return s.Memory }),
+			gauge("queued_bytes", "Bytes that clients have the broker keep, have sent of packets in part, and do not read.", func(s *broker.Stats) int64 { return s.Memory }),
 			total("connections_accepted", "Network connections so far.", func(s *broker.Stats) int64 { return s.Accepted }),
 			total("connections_refused", "Connections refused before or with CONNACK.", func(s *broker.Stats) int64 { return s.Refused }),
 			total("connection_errors", "Connections that ended by an error of the peer.", func(s *broker.Stats) int64 { return s.ProtocolErrors }),

@@ -22,7 +22,7 @@ type Broker struct {
 	count  counters
 	excess [NumLimits]excess
 	limits atomic.Pointer[Options]
-	memory transport.Budget // what clients have us keep, and out-buffers of who does not read
+	memory transport.Budget // what clients have us keep, packets in part, and out-buffers of who does not read
 	gate   gate
 	sys    sys
 	turns  sync.Pool

@@ -116,7 +116,9 @@ type Options struct {
 
 	// MaxMemory bounds all that clients have the server keep, in bytes: queues, what
 	// is in flight, the out-buffers of clients that do not read, retained messages,
-	// sessions with their subscriptions and wills, and Topic Aliases. From three
+	// sessions with their subscriptions and wills, Topic Aliases, and packets that
+	// have come in part. These may be three eighths of it; for more, the address
+	// that has most of them loses its largest with 0x97. From three
 	// quarters of it on, QoS 0 for clients that do not read is dropped sooner. At
 	// the limit messages are dropped and counted, and what else would take more is
 	// answered 0x97; 64 KiB in flight are spared for a client that keeps up, as

@@ -11,7 +11,7 @@ type Stats struct {
 	Sessions, Subscriptions, Shared        int64
 	Retained, RetainedBytes                int64
 	Waiting                                int64 // messages in queues; one counts for each who waits for it
-	Memory                                 int64 // bytes that clients have us keep, and in the out-buffers of who does not read
+	Memory                                 int64 // bytes that clients have us keep, have sent of packets in part, and do not read
 	Accepted, Admitted                     int64 // Network Connections so far, and clients past CONNECT
 	Packets, PacketsSent                   int64 // of any type
 	BytesReceived, BytesSent               int64 // of MQTT, without TLS and WebSocket

@@ -75,7 +75,7 @@ func TestPartialPacketsAreCounted(t *testing.T) {
 			n        int
 			min, max int64
 		}{
-			{1 << 10, 0, 0}, // a little is what every connection may have
+			{1 << 10, 0, 0},                // a little is what every connection may have
 			{9 << 10, 10 << 10, readChunk}, // in a buffer that may have been larger
 			{90 << 10, 100 << 10, 200 << 10},
 			{900 << 10, 1000 << 10, 2000 << 10},

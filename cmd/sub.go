@@ -38,6 +38,8 @@ type subOptions struct {
 
 	verbose, noEOL, json, pretty bool
 	format, jq                   string
+	output                       string
+	decode                       []string
 	color                        colorMode
 	rateOnly, watch              bool
 
@@ -81,8 +83,8 @@ MQTT_RETAIN and so on in its environment.`,
 // printer is the output's form; nil: nothing is printed.
 func (o *subOptions) printer(s *Stdio) (format.Printer, error) {
 	var forms []string
-	for _, name := range []string{"json", "format", "jq"} {
-		if o.flag(name).given() {
+	for _, name := range []string{"json", "format", "jq", "output"} {
+		if o.flag(name).given() && !(name == "output" && o.outputCodec()) {
 			forms = append(forms, o.flag(name).typed)
 		}
 	}
@@ -100,21 +102,15 @@ func (o *subOptions) printer(s *Stdio) (format.Printer, error) {
 	case o.json:
 		return &format.JSON{Pretty: o.pretty, NoEOL: o.noEOL}, nil
 	case o.flag("format").given():
-		t, err := format.ParseTemplate(o.format, format.TemplateOptions{NoEOL: o.noEOL, Pretty: o.pretty})
+		t, err := format.ParseTemplate(o.format, format.TemplateOptions{NoEOL: o.noEOL, Pretty: o.pretty, Escape: isTerminal(s.Out)})
 		if err != nil {
 			return nil, &usageError{text: o.flag("format").typed + " " + plain(err), hint: "see mqt sub --help"}
 		}
 		return t, nil
-	case o.pretty:
-		return nil, &usageError{text: "--pretty indents JSON", hint: "add --json, or -F with %j"}
-	case handed && !o.verbose:
+	case handed && !o.verbose && o.output == "":
 		return nil, nil
 	}
-	text := &format.Text{Topic: o.verbose || o.watch, NoEOL: o.noEOL, Style: o.color.style(s.Out)}
-	if isTerminal(s.Out) || o.watch {
-		text.Encoding = format.Escaped
-	}
-	return text, nil
+	return o.textPrinter(s)
 }
 
 // subscriptions are what SUBSCRIBE asks for.
@@ -209,6 +205,7 @@ func (o *subOptions) contradictions() error {
 		{"retained-end", "retain-as-published", "then a retained message cannot be told from another"},
 		{"rate-only", "format", "one of them is enough"},
 		{"rate-only", "jq", "one of them is enough"},
+		{"rate-only", "output", "one of them is enough"},
 		{"rate-only", "save", "one of them is enough"},
 		{"rate-only", "exec", "one of them is enough"},
 		{"rate-only", "watch", "one of them is enough"},

@@ -35,7 +35,7 @@ func (o *subOptions) propertyFlags() []*option {
 
 func (o *subOptions) outputFlags() []*option {
 	const g = group("Output")
-	return []*option{
+	return append([]*option{
 		g.toggle("verbose v", "print the topic before the payload", &o.verbose),
 		g.text("format F", "`FORMAT` of a message, in mosquitto's language: see above", &o.format),
 		g.toggle("json", "print one JSON object a line", &o.json),
@@ -46,7 +46,7 @@ func (o *subOptions) outputFlags() []*option {
 		g.toggle("rate-only message-rate", "print only a line a second: messages/s, bytes/s, messages so far", &o.rateOnly),
 		g.toggle("watch w", "print each topic's last message on a line of its own, for terminals", &o.watch),
 		o.color.flag(g),
-	}
+	}, o.formatFlags()...)
 }
 
 func (o *subOptions) endFlags() []*option {

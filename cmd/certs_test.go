@@ -21,7 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// makeCerts makes ca.pem and, signed by it, server (localhost, 127.0.0.1), other (example.org), expired and client, each
+// makeCerts makes ca.pem and, signed by it, server (localhost, 127.0.0.1), other (example.org), expired, future and client, each
 // .pem with its .key; client-secret.key is the client's key encrypted with "secret"; stranger.pem is another CA.
 func makeCerts(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
@@ -35,7 +35,7 @@ func makeCerts(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		serial++
 		c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature}
+			NotBefore: min48(until), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature}
 		for _, h := range hosts {
 			if ip := net.ParseIP(h); ip != nil {
 				c.IPAddresses = append(c.IPAddresses, ip)
@@ -64,7 +64,16 @@ func makeCerts(ts *testscript.TestScript, _ bool, args []string) {
 	issue("server", []string{"localhost", "127.0.0.1"}, later, ca, caKey)
 	issue("other", []string{"example.org"}, later, ca, caKey)
 	issue("expired", []string{"localhost"}, time.Now().Add(-24*time.Hour), ca, caKey)
+	issue("future", []string{"localhost"}, time.Now().Add(96*time.Hour), ca, caKey)
 	issue("client", nil, later, ca, caKey)
+}
+
+// min48 is two days ago, or for what ends in days, two days before that.
+func min48(until time.Time) time.Time {
+	if time.Until(until) > 48*time.Hour {
+		return until.Add(-48 * time.Hour)
+	}
+	return time.Now().Add(-48 * time.Hour)
 }
 
 // encryptKey is PBES2 with PBKDF2, HMAC-SHA-256 and AES-256-CBC, as openssl writes.

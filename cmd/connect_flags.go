@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -334,6 +335,7 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 		if c.DialOptions.TLS, err = o.tls.config(); err != nil {
 			return c, err
 		}
+		o.observeTLS(c.DialOptions.TLS, s)
 	}
 	if c.Will, err = o.willMessage(); err != nil {
 		return c, err
@@ -493,6 +495,22 @@ func (o *connectOptions) willMessage() (*mqtt.Will, error) {
 	return &mqtt.Will{Topic: w.topic, Payload: payload, QoS: w.qos, Retain: w.retain, Properties: o.props.will}, nil
 }
 
+// observeTLS tells on stderr of handshakes, with -d, and that keys are written.
+func (o *connectOptions) observeTLS(c *tls.Config, s *Stdio) {
+	if o.tls.keylog != "" {
+		fmt.Fprintf(s.Err, "mqt: %s: whoever has %s can read the connection\n", o.flag["tls-keylog"].typed, o.tls.keylog)
+	}
+	if o.debug {
+		c.VerifyConnection = func(state tls.ConnectionState) error {
+			fmt.Fprintf(s.Err, "%s -- %s\n", time.Now().Format(debugTime), showTLS(state))
+			return nil
+		}
+	}
+}
+
+// debugTime begins a line of -d.
+const debugTime = "15:04:05.000"
+
 // observe tells on stderr of packets, with -d, and of connections that come
 // and go, with --retry.
 func (o *connectOptions) observe(c *client.Options, s *Stdio, url string) {
@@ -502,7 +520,7 @@ func (o *connectOptions) observe(c *client.Options, s *Stdio, url string) {
 			if d == client.Received {
 				arrow = "<-"
 			}
-			fmt.Fprintf(s.Err, "%s %s %s\n", time.Now().Format("15:04:05.000"), arrow, p)
+			fmt.Fprintf(s.Err, "%s %s %s\n", time.Now().Format(debugTime), arrow, p)
 		}
 	}
 	if c.Reconnect == nil {

@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -199,50 +197,6 @@ func explainDial(url string, e *transport.DialError) (text, hint string) {
 		cause = op.Err
 	}
 	return url + ": " + plain(cause), hint
-}
-
-// explainTLS puts into words why there is no trust. It returns "" for what is
-// not TLS's matter.
-func explainTLS(err error) (text, hint string) {
-	if e, ok := errors.AsType[x509.HostnameError](err); ok {
-		names := e.Certificate.DNSNames
-		for _, ip := range e.Certificate.IPAddresses {
-			names = append(names, ip.String())
-		}
-		if len(names) == 0 {
-			names = []string{"no name at all"}
-		}
-		return fmt.Sprintf("the server's certificate is for %s, not for %s", strings.Join(names, ", "), e.Host),
-			"connect by one of its names, or tell it with --tls-sni"
-	}
-	if e, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		by := "an unknown authority"
-		if e.Cert != nil {
-			by = fmt.Sprintf("%q, which is not trusted here", e.Cert.Issuer.String())
-		}
-		return "the server's certificate is signed by " + by, "give its CA with --cafile, or skip the check with --insecure"
-	}
-	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
-		if e.Reason == x509.Expired {
-			return fmt.Sprintf("the server's certificate is valid from %s to %s, not now",
-				e.Cert.NotBefore.Format("2006-01-02 15:04"), e.Cert.NotAfter.Format("2006-01-02 15:04")), "renew it, or check this machine's clock"
-		}
-		return "the server's certificate is not valid: " + e.Error(), ""
-	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the server does not speak TLS on this port", "try mqtt:// instead of mqtts://, or another port"
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
-		return fmt.Sprintf("the server refused: %s", strings.TrimPrefix(op.Err.Error(), "tls: ")),
-			"does it want a client certificate? Give --cert and --key"
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-		return "the server closed the connection during the handshake", "does this port speak TLS?"
-	}
-	if s := err.Error(); strings.HasPrefix(s, "tls: ") || strings.HasPrefix(s, "x509: ") {
-		return strings.TrimPrefix(strings.TrimPrefix(s, "tls: "), "x509: "), ""
-	}
-	return "", ""
 }
 
 func reasonHint(code mqtt.ReasonCode) string {

@@ -189,8 +189,6 @@ _mqt() {
       '*-w[print each topic'\''s last message on a line of its own, for terminals]' \
       '*--watch[print each topic'\''s last message on a line of its own, for terminals]' \
       '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
-      '*--output[print payloads as FORM\: raw, hex, base64, hexdump, pretty, human, or json, cbor, msgpack as --decode does]:FORM:(raw hex base64 hexdump pretty human json cbor msgpack)' \
-      '*--decode[decode payloads of topics that match\: FILTER=CODEC\[\:ARGS\]\[|CODEC...\] with json, cbor, msgpack, protobuf, avro, sparkplug, gzip, zlib, zstd, base64; may be repeated, the first that matches is taken]:FILTER=CODEC: ' \
       '*-C[end after NUMBER messages]:NUMBER: ' \
       '*--count[end after NUMBER messages]:NUMBER: ' \
       '*-W[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \
@@ -307,38 +305,70 @@ _mqt() {
     ;;
   bench)
     _arguments -S \
-      '*--shape[SHAPE is who publishes to whom\: pairs, fan-in or fan-out (default\: pairs)]:SHAPE: ' \
+      '*--shape[SHAPE is who publishes to whom\: pairs, fan-in, fan-out, shared or mesh (default\: pairs)]:SHAPE:(pairs fan-in fan-out shared mesh)' \
       '*--clients[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
       '*--count[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
       '*--pubs[NUMBER of publishers]:NUMBER: ' \
       '*--publishers[NUMBER of publishers]:NUMBER: ' \
       '*--subs[NUMBER of subscribers]:NUMBER: ' \
       '*--subscribers[NUMBER of subscribers]:NUMBER: ' \
+      '*--connrate[RATE of new connections, a second (default\: no bound)]:RATE: ' \
+      '*--interval[MILLISECONDS between two connects\: another way to say --connrate]:MILLISECONDS: ' \
+      '*--connecting[NUMBER of clients that connect at the same time (default\: 64, which is the most)]:NUMBER: ' \
+      '*--client-id[Client Identifier TEXT of each client, with ${i}, ${role}, ${run} (default\: bench, run, role and number)]:TEXT: ' \
+      '*--creds[CSV FILE with a line for each client\: its columns username, password and client_id are taken, and all are ${csv\:COLUMN}]:FILE:_files' \
+      '*--source-ip[ADDRESSES to connect from in turns\: a list, a network of this machine'\''s, or auto]:ADDRESSES: ' \
+      '*--ifaddr[ADDRESSES to connect from in turns\: a list, a network of this machine'\''s, or auto]:ADDRESSES: ' \
+      '*--keep-session[keep the sessions of the subscribers while they are away]' \
+      '*--broker-cmd[COMMAND that starts the broker to measure on port {port}\: its CPU time and memory are reported]:COMMAND: ' \
       '*--rate[RATE of all publishers together, messages a second\: 500, 10k (default\: 3000)]:RATE: ' \
       '*--rate-per-client[RATE of each publisher]:RATE: ' \
       '*--interval_of_msg[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
       '*--interval-of-msg[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
+      '*--arrival[ARRIVAL of messages\: uniform, poisson, or burst\:N for N at once (default\: uniform)]:ARRIVAL: ' \
+      '*--ramp[TIME in which the rate grows from 0, before all else]:TIME: ' \
+      '*--steps[RATE\:TIME,... one after the other, instead of --rate and --duration\: 1k\:30s,5k\:30s]:RATE\:TIME,...: ' \
       '*--max[send as fast as the server acknowledges]' \
       '*-F[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
       '*-M[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
       '*--inflight[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
       '*--max-inflight[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
-      '*--connrate[RATE of new connections, a second (default\: no bound)]:RATE: ' \
-      '*--interval[MILLISECONDS between two connects\: another way to say --connrate]:MILLISECONDS: ' \
-      '*--connecting[NUMBER of clients that connect at the same time (default\: 64, which is the most)]:NUMBER: ' \
-      '*-q[QOS of the publishers, which take turns\: 1, or 0,1,2 (default\: 0,1,2)]:QOS: ' \
-      '*--qos[QOS of the publishers, which take turns\: 1, or 0,1,2 (default\: 0,1,2)]:QOS: ' \
-      '*--sub-qos[QOS of the subscriptions (default\: as the publishers)]:QOS: ' \
-      '*-s[payload BYTES (default\: 64)]:BYTES: ' \
-      '*--size[payload BYTES (default\: 64)]:BYTES: ' \
-      '*--no-tracking[leave the header out of payloads\: no end-to-end latency, no check of delivery]' \
-      '*--topic-prefix[TOPIC in front of every topic (default\: bench/ and the run)]:TOPIC: ' \
-      '*--run-id[ID in topics and Client Identifiers, up to 8 letters and digits (default\: random)]:ID: ' \
       '*--duration[TIME to measure (default\: 10s)]:TIME: ' \
       '*--warmup[TIME of load before that, which is not measured (default\: 2s)]:TIME: ' \
       '*--warm-up[TIME of load before that, which is not measured (default\: 2s)]:TIME: ' \
       '*--limit[end after this NUMBER of messages]:NUMBER: ' \
       '*--drain[longest TIME to wait for what is under way at the end (default\: 10s)]:TIME: ' \
+      '*--hold[TIME to stay connected after that]:TIME: ' \
+      '*--seed[NUMBER that makes what is random the same in each run (default\: another each time)]:NUMBER: ' \
+      '*-q[QOS of the publishers, which take turns\: 1, or 0,1,2 (default\: 0,1,2)]:QOS: ' \
+      '*--qos[QOS of the publishers, which take turns\: 1, or 0,1,2 (default\: 0,1,2)]:QOS: ' \
+      '*--sub-qos[QOS of the subscriptions (default\: as the publishers)]:QOS: ' \
+      '*-s[payload BYTES, or a range such as 64-1024 (default\: 64)]:BYTES: ' \
+      '*--size[payload BYTES, or a range such as 64-1024 (default\: 64)]:BYTES: ' \
+      '*--payload[TEXT behind the header of each payload, @FILE, or template\:TEXT with ${n}, ${rand\:1-9}, ${ts\:unixms}, ...]:TEXT: ' \
+      '*-t[topic TEXT of each publisher, with ${i} and so on]:TEXT: ' \
+      '*--topic[topic TEXT of each publisher, with ${i} and so on]:TEXT: ' \
+      '*--filter[topic filter TEXT of each subscriber (default\: the same as --topic)]:TEXT: ' \
+      '*-r[retain the messages; they are cleared at the end]' \
+      '*--retain[retain the messages; they are cleared at the end]' \
+      '*--keep[leave retained messages and sessions behind]' \
+      '*--no-tracking[leave the header out of payloads\: no end-to-end latency, no check of delivery]' \
+      '*--topic-prefix[TOPIC in front of every topic (default\: bench/ and the run)]:TOPIC: ' \
+      '*--run-id[ID in topics and Client Identifiers, up to 8 letters and digits (default\: random)]:ID: ' \
+      '*--waves[NUMBER of times that connections break (default\: 3)]:NUMBER: ' \
+      '*--pick[SHARE of the clients that a wave breaks (default\: 30%)]:SHARE: ' \
+      '*--cut[HOW\: disconnect, fin, rst, half-open, slow or take-over (default\: rst)]:HOW:(disconnect fin rst half-open slow take-over)' \
+      '*--over[TIME that a wave takes (default\: 0)]:TIME: ' \
+      '*--after[TIME before a client comes back]:TIME: ' \
+      '*--jitter[more TIME up to this, at random (default\: 1s)]:TIME: ' \
+      '*--from[RATE to begin with (default\: 1k)]:RATE: ' \
+      '*--most[highest RATE to try (default\: 1M)]:RATE: ' \
+      '*--set[KEY=VALUE in the place of what the file says\: groups.devices.clients=100; may be repeated]:KEY=VALUE: ' \
+      '*--schema[print the JSON Schema of the file]' \
+      '*--threshold[RULE that must hold\: '\''e2e.p99 < 20ms'\'', '\''delivered.rate >= target * 0.99'\''; may be repeated]:RULE: ' \
+      '*--no-default-thresholds[do without those that hold for every run]' \
+      '*--inconclusive-ok[let a threshold with too few samples pass]' \
+      '*--dry-run[check everything, show what would be done, and connect to nothing]' \
       '*-o[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--output[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--json[print the result as JSON, and the text on stderr]' \

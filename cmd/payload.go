@@ -39,7 +39,7 @@ type source struct {
 // source reads what -m, -f, -s and -n give, or prepares to read the records of
 // -l, --nul, --topic-from and --json.
 func (o *pubOptions) source(s *Stdio) (*source, error) {
-	src := &source{encoding: o.encoding, delim: '\n', json: o.json, from: o.from, message: mqtt.Message{
+	src := &source{encoding: o.encoding, delim: '\n', json: o.input == "json", from: o.from, message: mqtt.Message{
 		Topic: o.topic, QoS: o.qos, Retain: o.retain, Properties: o.connect.props.publish}}
 	if o.nul {
 		src.delim = 0
@@ -52,11 +52,11 @@ func (o *pubOptions) source(s *Stdio) (*source, error) {
 	case o.streams():
 		src.in = s.In
 		return src, nil
-	case o.file == "-", o.stdin:
+	case o.input == "stdin-file", o.input == "file" && o.file == "-":
 		src.payload, err = readPayload("stdin", s.In)
-	case o.flag("file").given():
+	case o.input == "file":
 		src.payload, err = readPayloadFile(o.flag("file").typed, o.file)
-	default:
+	case o.input == "message":
 		src.payload = []byte(o.message)
 	}
 	if err != nil {

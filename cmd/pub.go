@@ -18,6 +18,7 @@ import (
 
 type pubOptions struct {
 	connect     connectOptions
+	input       string // the flag that says where the payload comes from
 	topic       string
 	message     string
 	file        string
@@ -119,7 +120,51 @@ func (o *pubOptions) readRepeat(s string) error {
 }
 
 // streams tells that the messages are the records of stdin.
-func (o *pubOptions) streams() bool { return o.lines || o.json || o.nul || o.from != nil }
+func (o *pubOptions) streams() bool {
+	switch o.input {
+	case "stdin-line", "json", "nul", "topic-from":
+		return true
+	}
+	return false
+}
+
+// chooseInput finds the flag that says where the payload comes from: of those
+// on the command line, else in the environment, else in a file.
+func (o *pubOptions) chooseInput() error {
+	var all []*option
+	strongest := unset
+	for name, on := range map[string]bool{"message": true, "file": true, "stdin-file": o.stdin, "stdin-line": o.lines,
+		"null-message": o.empty, "json": o.json, "nul": o.nul, "topic-from": o.from != nil} {
+		if f := o.flag(name); on && f.given() {
+			all = append(all, f)
+			strongest = max(strongest, f.origin)
+		}
+	}
+	all = slices.DeleteFunc(all, func(f *option) bool { return f.origin < strongest })
+	// In the order of the flags; --nul and --topic-from say how -l is meant.
+	slices.SortFunc(all, func(f, g *option) int { return slices.Index(o.flags, f) - slices.Index(o.flags, g) })
+	if len(all) == 0 {
+		return &usageError{text: "nothing to publish", hint: "give -m TEXT, -f FILE, -s, -l or -n"}
+	}
+	o.input = all[0].names[0]
+	var others []string
+	for _, f := range all {
+		name := f.names[0]
+		if !o.streams() || name != o.input && (o.input == "json" || name != "nul" && name != "topic-from") {
+			others = append(others, f.typed)
+		}
+	}
+	if o.streams() && len(others) > 0 {
+		others = append([]string{all[0].typed}, others...)
+	}
+	if len(others) > 1 && strongest == fromArgs {
+		return &usageError{text: strings.Join(others, " and ") + " each give the payload", hint: "one of them is enough"}
+	}
+	if !o.streams() || o.input == "json" {
+		o.nul, o.from = false, nil
+	}
+	return nil
+}
 
 // recordName is what one of many is called.
 func (o *pubOptions) recordName() string {
@@ -133,6 +178,9 @@ func (o *pubOptions) recordName() string {
 }
 
 func (o *pubOptions) run(ctx context.Context, s *Stdio) error {
+	if err := o.chooseInput(); err != nil {
+		return err
+	}
 	o.connect.lasting = o.streams() || o.repeat != 1 || o.csv != ""
 	c, err := o.connect.options(s)
 	if err != nil {
@@ -177,7 +225,7 @@ const outliveSeconds = 300
 // there too. The session ends with the run.
 func (o *pubOptions) outlive(c *client.Options) {
 	c.ResendReceived = true
-	if o.qos < mqtt.QoS2 && !o.json || c.KeepSession || c.SessionExpiryInterval > 0 ||
+	if o.qos < mqtt.QoS2 && o.input != "json" || c.KeepSession || c.SessionExpiryInterval > 0 ||
 		c.Version != 0 && c.Version < mqtt.V50 || c.Properties.Has(mqtt.SessionExpiryInterval) || o.connect.flag["session-expiry"].given() {
 		return
 	}
@@ -202,7 +250,7 @@ func (o *pubOptions) validate() error {
 			name = "seed"
 		}
 		return &usageError{text: o.flag(name).typed + " is for --template"}
-	case o.json:
+	case o.input == "json":
 		return nil
 	case o.topic == "" && o.from == nil:
 		return &usageError{text: "no topic", hint: "give -t TOPIC"}
@@ -219,29 +267,9 @@ func (o *pubOptions) validate() error {
 	return nil
 }
 
-// validateInput finds flags that say different things about where the payload
-// comes from.
+// validateInput finds flags that do not go with where the payload comes from.
 func (o *pubOptions) validateInput() error {
-	var inputs []string
-	for _, name := range []string{"message", "file", "stdin-file", "stdin-line", "null-message", "json"} {
-		if f := o.flag(name); f.origin == fromArgs {
-			inputs = append(inputs, f.typed)
-		}
-	}
-	if !o.lines {
-		for _, name := range []string{"nul", "topic-from"} {
-			if f := o.flag(name); f.origin == fromArgs && (len(inputs) > 0 || name == "nul") {
-				inputs = append(inputs, f.typed)
-			}
-		}
-	}
-	if len(inputs) > 1 {
-		return together(inputs)
-	}
-	if len(inputs) == 0 && !o.flag("message").given() && o.file == "" && !o.stdin && !o.empty && !o.streams() {
-		return &usageError{text: "nothing to publish", hint: "give -m TEXT, -f FILE, -s, -l or -n"}
-	}
-	if o.json {
+	if o.input == "json" {
 		for _, name := range []string{"encoding", "template"} {
 			if f := o.flag(name); f.origin == fromArgs {
 				return &usageError{text: f.typed + " and --json do not go together", hint: "each line says it"}
@@ -253,8 +281,4 @@ func (o *pubOptions) validateInput() error {
 			hint: "one of them is enough; with --template, ${topic} in -t is the one of the line"}
 	}
 	return nil
-}
-
-func together(inputs []string) error {
-	return &usageError{text: strings.Join(inputs, " and ") + " each give the payload", hint: "one of them is enough"}
 }

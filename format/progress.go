@@ -1,6 +1,7 @@
 package format
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"mqt/mqtt/bench"
@@ -11,7 +12,11 @@ import (
 // width of the terminal is left out from the right.
 func AppendProgress(dst []byte, p bench.Snapshot, s Style) []byte {
 	room := s.Width
-	for i, part := range progressParts(p) {
+	parts := progressParts(p)
+	if bar := timeBar(p); bar != "" && s.Width > 0 && widthOf(parts)+2+barCells < s.Width {
+		parts = append([]progressPart{parts[0], {bar, Faint}}, parts[1:]...)
+	}
+	for i, part := range parts {
 		gap := 2
 		if i == 0 {
 			gap = 0
@@ -25,6 +30,26 @@ func AppendProgress(dst []byte, p bench.Snapshot, s Style) []byte {
 		dst = append(pad(dst, gap, ' '), s.Paint(part.paint, part.text)...)
 	}
 	return dst
+}
+
+// barCells is the width of the time bar.
+const barCells = 12
+
+// timeBar is how much of its time a phase has used, "" if it has none.
+func timeBar(p bench.Snapshot) string {
+	if p.Of <= 0 {
+		return ""
+	}
+	full := min(int(float64(barCells)*p.Elapsed.Seconds()/p.Of.Seconds()), barCells)
+	return strings.Repeat("█", full) + strings.Repeat("░", barCells-full)
+}
+
+func widthOf(parts []progressPart) int {
+	n := 0
+	for _, p := range parts {
+		n += utf8.RuneCountInString(p.text) + 2
+	}
+	return n - 2
 }
 
 type progressPart struct {
@@ -45,8 +70,7 @@ func progressParts(p bench.Snapshot) []progressPart {
 	if p.Lost > 0 {
 		add(Bad, "lost", grouped(p.Lost))
 	}
-	switch p.Phase {
-	case bench.WarmingUp, bench.Measuring, bench.Draining:
+	if p.Sent+p.Acked+p.Delivered > 0 || p.Phase == bench.Measuring {
 		add(Plain, "sent", perSecond(p.SentRate))
 		add(Plain, "acked", perSecond(p.AckedRate))
 		add(Plain, "delivered", perSecond(p.DeliveredRate))

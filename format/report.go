@@ -22,9 +22,14 @@ func AppendReport(dst []byte, r *bench.Report, exit int, s Style) ([]byte, error
 	w.load(r)
 	w.clients(&r.Connections)
 	w.rates(r)
-	w.contract(&r.Contract)
+	w.contract(r)
 	w.latencies(&r.Latency)
 	w.worst(r.Seconds)
+	w.phases(r)
+	w.groups(r)
+	w.resume(r.Resume)
+	w.sweep(r.Sweep)
+	w.broker(r.Broker)
 	w.generator(&r.Generator)
 	w.thresholds(r.Thresholds)
 	w.result(r, exit)
@@ -104,12 +109,22 @@ func (w *reportWriter) target(r *bench.Report) {
 
 func (w *reportWriter) load(r *bench.Report) {
 	l := &r.Load
-	parts := []string{string(l.Shape), "QoS " + levels(l.QoS)}
-	if len(l.SubscriberQoS) > 0 {
-		parts[1] += " to " + levels(l.SubscriberQoS)
+	var parts []string
+	if l.Publishers > 0 && l.Subscribers > 0 && l.Shape != "" {
+		parts = append(parts, string(l.Shape))
 	}
-	parts = append(parts, grouped(l.Size)+" B")
+	if len(l.QoS) > 0 {
+		qos := "QoS " + levels(l.QoS)
+		if len(l.SubscriberQoS) > 0 {
+			qos += " to " + levels(l.SubscriberQoS)
+		}
+		parts = append(parts, qos)
+	}
+	if l.Publishers > 0 || l.Role == "" {
+		parts = append(parts, grouped(l.Size)+" B")
+	}
 	switch {
+	case l.Publishers == 0 && l.Role != "":
 	case l.Max && l.InFlight > 0:
 		parts = append(parts, fmt.Sprintf("as fast as acknowledged, %d in flight", l.InFlight))
 	case l.Max:
@@ -121,8 +136,33 @@ func (w *reportWriter) load(r *bench.Report) {
 	if r.Interrupted {
 		took = w.style.Paint(Bad, "INTERRUPTED") + " after " + span(r.Measured)
 	}
-	w.line("load", fmt.Sprintf("%s publishers to %s subscribers: %s", grouped(l.Publishers), grouped(l.Subscribers), strings.Join(parts, ", ")),
-		fmt.Sprintf("%s (warm-up %s, drained in %s)", took, span(l.WarmUp), span(r.Drained)))
+	who := whoLoads(l)
+	if len(parts) > 0 {
+		who += ": " + strings.Join(parts, ", ")
+	}
+	role := ""
+	if l.Role != "" && l.Role != "pubsub" {
+		role = w.style.Paint(Name, safe(string(l.Role)))
+	}
+	w.line("load", role, who, fmt.Sprintf("%s (warm-up %s, drained in %s)", took, span(l.WarmUp), span(r.Drained)))
+}
+
+// whoLoads are the clients by what they do.
+func whoLoads(l *bench.Load) string {
+	var who []string
+	if l.Connections > 0 {
+		who = append(who, grouped(l.Connections)+" connections")
+	}
+	if l.Publishers > 0 || l.Role == "" {
+		who = append(who, grouped(l.Publishers)+" publishers")
+	}
+	if l.Subscribers > 0 || l.Role == "" {
+		who = append(who, grouped(l.Subscribers)+" subscribers")
+	}
+	if n := len(who); n == 2 && l.Publishers+l.Subscribers > 0 && l.Connections == 0 || l.Role == "" {
+		return strings.Join(who, " to ")
+	}
+	return strings.Join(who, ", ")
 }
 
 // levels writes QoS levels as 0+1+2, each once.
@@ -140,9 +180,18 @@ func levels(qos []int) string {
 
 func (w *reportWriter) clients(c *bench.Connections) {
 	w.line("clients", fmt.Sprintf("%s of %s connected in %s", grouped(c.Connected), grouped(c.Asked), span(c.Took)),
-		w.bad("failed", int64(c.Failed)), w.bad("lost", int64(c.Lost)))
+		w.bad("failed", int64(c.Failed)), w.bad("lost", int64(c.Lost)), some("cut", c.Cut), some("reconnected", c.Reconnected),
+		some("reconnects refused", c.Refused))
 	w.causes(c.Failures)
 	w.causes(c.Losses)
+}
+
+// some is a count that is told when there is one.
+func some(name string, n int) string {
+	if n == 0 {
+		return ""
+	}
+	return name + " " + grouped(n)
 }
 
 // maxCauses bounds the list of errors; the JSON report has them all.
@@ -179,9 +228,14 @@ func (w *reportWriter) rates(r *bench.Report) {
 	w.causes(r.Refused)
 }
 
-func (w *reportWriter) contract(c *bench.Contract) {
+func (w *reportWriter) contract(r *bench.Report) {
+	c := &r.Contract
 	if !c.Checked {
-		w.line("contract", w.style.Paint(Warn, "not checked: the payloads are not tracked"))
+		why := "the payloads are not tracked"
+		if r.Load.Tracked {
+			why = "none of the subscribers was there for these messages"
+		}
+		w.line("contract", w.style.Paint(Warn, "not checked: "+why))
 		return
 	}
 	t := Table{Header: []string{"contract", "sent", "expected", "delivered", "lost", "dup", "with DUP", "out of order", "in doubt", ""},
@@ -223,6 +277,115 @@ func (w *reportWriter) contract(c *bench.Contract) {
 	}
 }
 
+// phases are told one by one where more than one was recorded.
+func (w *reportWriter) phases(r *bench.Report) {
+	recorded := 0
+	for i := range r.Phases {
+		if p := &r.Phases[i]; p.Recorded && p.Sent.N+p.Delivered.N > 0 && p.Name != "drain" {
+			recorded++
+		}
+	}
+	if recorded < 2 {
+		return
+	}
+	t := Table{Header: []string{"phase", "for", "target", "sent", "delivered", "e2e n", "p50", "p99", "max"}, Right: []int{1, 2, 3, 4, 5, 6, 7, 8}, Paint: titles}
+	for i := range r.Phases {
+		if p := &r.Phases[i]; p.Recorded && p.Name != "drain" {
+			t.Rows = append(t.Rows, append([]string{"  " + safe(string(p.Name)), span(p.To - p.From), rate(p.Target)}, traffic(&p.Traffic, p.Latency.E2E)...))
+		}
+	}
+	w.table(t)
+}
+
+// groups are told one by one in a scenario of a file.
+func (w *reportWriter) groups(r *bench.Report) {
+	if r.Load.Role != "run" {
+		return
+	}
+	t := Table{Header: []string{"group", "role", "clients", "lost", "sent", "delivered", "n", "p50", "p99", "max"}, Right: []int{2, 3, 4, 5, 6, 7, 8, 9}, Paint: titles}
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		d := g.Latency.E2E
+		for _, other := range []*bench.Distribution{g.Latency.PubAck, g.Latency.PubComp, g.Latency.Connect} {
+			if d == nil {
+				d = other
+			}
+		}
+		t.Rows = append(t.Rows, append([]string{"  " + safe(g.Name), string(g.Role), grouped(g.Connected), grouped(g.Lost)}, traffic(&g.Traffic, d)...))
+	}
+	w.table(t)
+}
+
+// titles paints the heading alone.
+func titles(row, _ int) Paint {
+	if row < 0 {
+		return Title
+	}
+	return Plain
+}
+
+func rate(r float64) string {
+	if r == 0 {
+		return ""
+	}
+	return perSecond(r)
+}
+
+func traffic(t *bench.Traffic, d *bench.Distribution) []string {
+	row := []string{perSecond(t.Sent.Rate), perSecond(t.Delivered.Rate), "", "", "", ""}
+	if d != nil {
+		copy(row[2:], []string{grouped(d.N), milliseconds(d.P50), milliseconds(d.P99), milliseconds(d.Max)})
+	}
+	return row
+}
+
+func (w *reportWriter) resume(r *bench.Resume) {
+	if r == nil {
+		return
+	}
+	backlog := ""
+	if r.Backlog > 0 {
+		backlog = fmt.Sprintf("backlog %s  recovered %s in %s (%s)", grouped(r.Backlog), grouped(r.Recovered), span(r.Took), perSecond(r.Rate))
+	}
+	w.line("sessions", fmt.Sprintf("%s of %s were present", grouped(r.Present), grouped(r.Sessions)), w.bad("lost", int64(r.Absent)), backlog)
+}
+
+func (w *reportWriter) sweep(s *bench.Sweep) {
+	if s == nil {
+		return
+	}
+	t := Table{Header: []string{"sweep", "sent", "delivered", "e2e n", "p50", "p99", ""}, Right: []int{0, 1, 2, 3, 4, 5}}
+	for _, p := range s.Points {
+		t.Rows = append(t.Rows, []string{perSecond(p.Rate), perSecond(p.Sent), perSecond(p.Delivered), grouped(p.N), milliseconds(p.E2EP50), milliseconds(p.E2EP99), safe(string(p.Verdict))})
+	}
+	t.Paint = func(row, column int) Paint {
+		switch {
+		case row < 0:
+			return Title
+		case column != 6:
+			return Plain
+		case s.Points[row].Verdict == bench.Pass:
+			return Good
+		}
+		return Bad
+	}
+	w.table(t)
+	knee := "none failed"
+	if s.Knee > 0 {
+		knee = "the lowest that did not: " + perSecond(s.Knee)
+	}
+	w.line("highest", w.style.Paint(Name, perSecond(s.Highest))+" held", knee)
+}
+
+func (w *reportWriter) broker(b *bench.Broker) {
+	if b == nil {
+		return
+	}
+	w.line("broker", safe(b.Command))
+	w.line("", fmt.Sprintf("cpu %.1f s per million messages (%s in all)", b.CPUPerMillion.Seconds(), span(b.CPU)),
+		fmt.Sprintf("memory %s idle, %s at most, %s per connection", byteSize(float64(b.IdleMemory)), byteSize(float64(b.PeakMemory)), byteSize(float64(b.PerConnection))))
+}
+
 // milliColumns are the columns of the latency table.
 func milliColumns(name string, d *bench.Distribution) []string {
 	return []string{name, grouped(d.N), milliseconds(d.Min), milliseconds(d.P50), milliseconds(d.P90), milliseconds(d.P99),
@@ -233,18 +396,13 @@ func (w *reportWriter) latencies(l *bench.Latency) {
 	t := Table{Header: []string{"latency (ms, from intended send)", "n", "min", "p50", "p90", "p99", "p99.9", "max"},
 		Right: []int{1, 2, 3, 4, 5, 6, 7}}
 	clamped := int64(0)
-	for _, row := range []struct {
-		name string
-		d    *bench.Distribution
-	}{
-		{"  connect", l.Connect}, {"  subscribe to SUBACK", l.SubAck}, {"  publish to PUBACK", l.PubAck}, {"  publish to PUBCOMP", l.PubComp},
-		{"  end to end", l.E2E}, {"    QoS 0", l.E2EQoS0}, {"    QoS 1", l.E2EQoS1}, {"    QoS 2", l.E2EQoS2},
-		{"  end to end, from actual send", l.E2EService}, {"  generator lag, in the above", l.Lag},
-	} {
-		if row.d != nil {
-			t.Rows = append(t.Rows, milliColumns(row.name, row.d))
-			clamped += row.d.Clamped
+	for _, row := range l.All() {
+		indent := "  "
+		if strings.HasPrefix(row.Name, "e2e_qos") || strings.HasPrefix(row.Name, "connect.") {
+			indent = "    "
 		}
+		t.Rows = append(t.Rows, milliColumns(indent+row.Title, row.Distribution))
+		clamped += row.Clamped
 	}
 	if len(t.Rows) == 0 {
 		w.line("latency", w.style.Paint(Warn, "nothing was measured"))
@@ -299,10 +457,18 @@ func (w *reportWriter) thresholds(all []bench.Threshold) {
 	label := "thresholds"
 	for _, t := range all {
 		mark := w.style.Paint(Good, "✓")
-		if !t.OK {
+		value := "is " + safe(t.Value)
+		if t.Limit != "" {
+			value += ", limit " + safe(t.Limit)
+		}
+		switch {
+		case t.Inconclusive:
+			mark = w.style.Paint(Warn, "?")
+			value += fmt.Sprintf(" of %s samples, too few", grouped(t.N))
+		case !t.OK:
 			mark = w.style.Paint(Bad, "✗")
 		}
-		w.line(label, mark+" "+safe(t.Rule), w.style.Paint(Faint, "is "+safe(t.Value)))
+		w.line(label, mark+" "+safe(t.Rule), w.style.Paint(Faint, value))
 		label = ""
 	}
 }

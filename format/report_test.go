@@ -74,6 +74,28 @@ func failing() *bench.Report {
 	return r
 }
 
+// scenario has what only some roles have.
+func scenario() *bench.Report {
+	r := passing()
+	r.Load = bench.Load{Role: bench.RoleScenario, Connections: 5, Publishers: 200, Subscribers: 4, QoS: []int{1}, Size: 128, Tracked: true, Rate: 400}
+	r.Connections.Cut, r.Connections.Reconnected, r.Connections.Refused = 60, 58, 2
+	r.Latency.ConnectDial, r.Latency.ConnectConnack = distribution(1000, 100, 200, 300, 400, 500, 600), distribution(1000, 100, 200, 300, 400, 500, 600)
+	r.Latency.Reconnect, r.Latency.FirstMessage = distribution(60, 100, 200, 300, 400, 500, 600), distribution(4, 100, 200, 300, 400, 500, 600)
+	traffic := bench.Traffic{Sent: bench.Count{N: 800, Rate: 400}, Delivered: bench.Count{N: 800, Rate: 400}, Latency: bench.Latency{E2E: r.Latency.E2E}}
+	r.Phases = []bench.PhaseResult{{Name: "connect", To: time.Second}, {Name: "steady", Recorded: true, To: 2 * time.Second, Target: 400, Traffic: traffic},
+		{Name: "storm", Recorded: true, From: 2 * time.Second, To: 5 * time.Second, Traffic: traffic}, {Name: "drain", Recorded: true}}
+	r.Groups = []bench.GroupResult{{Name: "devices", Role: bench.RolePub, Connected: 200, Lost: 1, Traffic: bench.Traffic{Latency: bench.Latency{PubAck: r.Latency.PubAck}}},
+		{Name: "idle\x1b", Role: bench.RoleConn, Connected: 5}}
+	r.Resume = &bench.Resume{Sessions: 58, Present: 57, Absent: 1, Backlog: 100, Recovered: 90, Took: 1500 * time.Millisecond, Rate: 60}
+	r.Sweep = &bench.Sweep{Highest: 2000, Knee: 4000, Points: []bench.SweepPoint{{Rate: 2000, Sent: 2000, Delivered: 2000, N: 20000, E2EP50: 700000, E2EP99: 4200000, Verdict: bench.Pass},
+		{Rate: 4000, Sent: 3500, Delivered: 3400, N: 34000, E2EP50: 700000000, E2EP99: 1700000000, Verdict: bench.ThresholdFailed}}}
+	r.Broker = &bench.Broker{Command: "mosquitto -p 1883", CPU: 123 * time.Millisecond, CPUPerMillion: 9100 * time.Millisecond, PeakMemory: 20 << 20, IdleMemory: 6 << 20, PerConnection: 4096}
+	r.Thresholds = append(r.Thresholds, bench.Threshold{Rule: "delivered.rate >= target * 0.99", Value: "400", Limit: "396", OK: true},
+		bench.Threshold{Rule: "e2e.p99.9 < 1s", Value: "9.9ms", N: 800, Inconclusive: true})
+	r.Verdict, r.Reasons = bench.Inconclusive, []string{"e2e.p99.9 < 1s: 800 samples are too few to tell"}
+	return r
+}
+
 func TestReport(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -82,6 +104,7 @@ func TestReport(t *testing.T) {
 	}{
 		{"report-pass.txt", passing(), 0},
 		{"report-fail.txt", failing(), 11},
+		{"report-scenario.txt", scenario(), 14},
 		{"report-empty.txt", &bench.Report{Verdict: bench.Inconclusive}, 14},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -129,6 +152,7 @@ func TestProgress(t *testing.T) {
 		{measuring, len(whole), whole[:strings.Index(whole, "  lag")]},
 		{measuring, 40, "measure 4s/10s  998/1 000 clients"},
 		{measuring, 5, ""},
+		{measuring, len(whole) + 15, strings.Replace(whole, "4s/10s", "4s/10s  ████░░░░░░░░", 1)},
 	}
 	for _, tt := range tests {
 		got := string(AppendProgress([]byte("\r"), tt.p, Style{Width: tt.width}))

@@ -131,8 +131,8 @@ func lives(t *testing.T, n, steps int, f func(r *rand.Rand, d *disk, before, aft
 }
 
 func TestPowerCut(t *testing.T) {
-	n := 8
-	if testing.Short() {
+	n := 5
+	if testing.Short() || raceEnabled {
 		n = 1
 	}
 	cuts, old := 0, 0

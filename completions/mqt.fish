@@ -131,6 +131,8 @@ complete -c mqt -n '__fish_seen_subcommand_from sub' -l jq -x -d 'print what the
 complete -c mqt -n '__fish_seen_subcommand_from sub' -l rate-only -l message-rate -d 'print only a line a second: messages/s, bytes/s, messages so far'
 complete -c mqt -n '__fish_seen_subcommand_from sub' -s w -l watch -d 'print each topic\'s last message on a line of its own, for terminals'
 complete -c mqt -n '__fish_seen_subcommand_from sub' -l color -x -a 'auto always never' -d 'WHEN to colour: auto, always or never (default: auto; NO_COLOR is heeded)'
+complete -c mqt -n '__fish_seen_subcommand_from sub' -l output -x -a 'raw hex base64 hexdump pretty human json cbor msgpack' -d 'print payloads as FORM: raw, hex, base64, hexdump, pretty, human, or json, cbor, msgpack as --decode does'
+complete -c mqt -n '__fish_seen_subcommand_from sub' -l decode -x -d 'decode payloads of topics that match: FILTER=CODEC[:ARGS][|CODEC...] with json, cbor, msgpack, protobuf, avro, sparkplug, gzip, zlib, zstd, base64; may be repeated, the first that matches is taken'
 complete -c mqt -n '__fish_seen_subcommand_from sub' -s C -l count -x -d 'end after NUMBER messages'
 complete -c mqt -n '__fish_seen_subcommand_from sub' -s W -l timeout -x -d 'end after TIME, such as 3, 2.5 or 500ms, with exit code 27'
 complete -c mqt -n '__fish_seen_subcommand_from sub' -l idle -x -d 'end when no message came for TIME, with exit code 27'

@@ -189,6 +189,8 @@ _mqt() {
       '*-w[print each topic'\''s last message on a line of its own, for terminals]' \
       '*--watch[print each topic'\''s last message on a line of its own, for terminals]' \
       '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
+      '*--output[print payloads as FORM\: raw, hex, base64, hexdump, pretty, human, or json, cbor, msgpack as --decode does]:FORM:(raw hex base64 hexdump pretty human json cbor msgpack)' \
+      '*--decode[decode payloads of topics that match\: FILTER=CODEC\[\:ARGS\]\[|CODEC...\] with json, cbor, msgpack, protobuf, avro, sparkplug, gzip, zlib, zstd, base64; may be repeated, the first that matches is taken]:FILTER=CODEC: ' \
       '*-C[end after NUMBER messages]:NUMBER: ' \
       '*--count[end after NUMBER messages]:NUMBER: ' \
       '*-W[end after TIME, such as 3, 2.5 or 500ms, with exit code 27]:TIME: ' \

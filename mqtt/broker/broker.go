@@ -38,6 +38,8 @@ type Broker struct {
 	shared   shares
 	retained retention
 
+	publishers publishers
+
 	mu       sync.Mutex
 	sessions map[string]*session
 	owners   map[string]int // sessions of a user
@@ -67,6 +69,7 @@ func New(o Options) (*Broker, error) {
 	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.b, b.retained.timer.owner = b, &b.retained
+	b.publishers.b, b.publishers.timer.owner = b, &b.publishers
 	if b.opt.SysInterval > 0 {
 		b.sys.start(b)
 	}

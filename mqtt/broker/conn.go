@@ -53,6 +53,8 @@ type conn struct {
 	aliases   flow.AliasIn
 	lastTopic string    // the last name that was validated
 	topics    []routing // what this publisher sent to lately
+	listed    bool      // among Broker.publishers
+	place     int       // there, from 1; 0: none. Guarded by its lock
 	held      int64     // bytes of aliases and topics
 	nextTopic int
 

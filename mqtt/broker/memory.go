@@ -87,8 +87,11 @@ func (c *conn) charge(t *turn, n int64) {
 
 // settle gives back all that is counted for the connection.
 func (c *conn) settle(t *turn) {
+	c.feeding.Lock() // somebody may look at its routes
+	defer c.feeding.Unlock()
 	c.charge(t, -c.held)
 	c.topics = nil
+	c.b.publishers.remove(c)
 	c.aliases.Reset(0)
 }
 

@@ -3,6 +3,8 @@ package broker
 import (
 	"cmp"
 	"slices"
+	"sync"
+	"time"
 
 	"mqt/mqtt/access"
 
@@ -86,6 +88,107 @@ func (c *conn) remember(t *turn, r routing) {
 		c.topics = append(c.topics, r)
 	}
 	c.charge(t, grow)
+	if !c.listed {
+		c.listed = true
+		c.b.publishers.add(t, c)
+	}
+}
+
+// publishers are the connections that remember routes. A route that is no longer
+// valid keeps sessions from being freed that have ended; whoever publishes on
+// finds that out, for the others somebody has to look from time to time.
+type publishers struct {
+	b     *Broker
+	mu    sync.Mutex // a leaf
+	conns []*conn
+	next  int // who is looked at next
+	timer timer
+}
+
+// forgetEvery is how often somebody looks, and forgetSome at how many at most.
+const (
+	forgetEvery = 10 * time.Second
+	forgetSome  = 10_000
+)
+
+func (ps *publishers) add(t *turn, c *conn) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if c.place > 0 {
+		return
+	}
+	ps.conns = append(ps.conns, c)
+	c.place = len(ps.conns)
+	if c.place == 1 {
+		ps.b.timers.set(&ps.timer, t.now+forgetEvery)
+	}
+}
+
+func (ps *publishers) remove(c *conn) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if c.place == 0 {
+		return
+	}
+	last := len(ps.conns) - 1
+	moved := ps.conns[last]
+	ps.conns[c.place-1], moved.place = moved, c.place
+	ps.conns[last] = nil
+	ps.conns = ps.conns[:last]
+	c.place = 0
+	if last == 0 {
+		ps.conns = nil
+		ps.b.timers.set(&ps.timer, 0)
+	}
+}
+
+// some lists who is to be looked at now.
+func (ps *publishers) some() []*conn {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.next >= len(ps.conns) {
+		ps.next = 0
+	}
+	some := slices.Clone(ps.conns[ps.next:min(ps.next+forgetSome, len(ps.conns))])
+	ps.next += len(some)
+	return some
+}
+
+// due has publishers forget the routes that are not valid any more.
+func (ps *publishers) due(now time.Duration) time.Duration {
+	t := ps.b.beginTurn(nil)
+	defer t.end()
+	for _, c := range ps.some() {
+		c.forgetRoutes(t)
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if len(ps.conns) == 0 {
+		return 0
+	}
+	return now + forgetEvery
+}
+
+// forgetRoutes forgets what is not valid any more. A connection at work is passed
+// by: it may find that out itself.
+func (c *conn) forgetRoutes(t *turn) {
+	if !c.feeding.TryLock() {
+		return
+	}
+	defer c.feeding.Unlock()
+	epoch, shares, acl := c.b.subs.Epoch(), c.b.shared.tree.Epoch(), c.b.acl.Load()
+	c.topics = slices.DeleteFunc(c.topics, func(r routing) bool {
+		stale := r.epoch != epoch || r.shares != shares || r.acl != acl
+		if stale {
+			c.charge(t, -r.cost())
+		}
+		return stale
+	})
+	c.nextTopic = 0
+	if len(c.topics) == 0 {
+		c.topics, c.listed = nil, false
+		c.b.publishers.remove(c)
+	}
 }
 
 func (r *routing) cost() int64 {

@@ -1,0 +1,52 @@
+package broker
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"mqt/mqtt"
+)
+
+// A publisher that has fallen silent keeps no sessions alive that have ended.
+func TestRoutesOfTheEndedAreForgotten(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		pub, stays := w.client(mqtt.V50, "pub"), w.client(mqtt.V50, "stays")
+		stays.subscribe(mqtt.QoS0, "t/#")
+		var ended []weak.Pointer[session]
+		for i := range 5 {
+			p := w.client(mqtt.V50, fmt.Sprint(i))
+			p.subscribe(mqtt.QoS0, fmt.Sprint("t/", i))
+			pub.send(publish(mqtt.QoS0, 0, fmt.Sprint("t/", i), "x"))
+			p.message(fmt.Sprint("t/", i), "x")
+			ended = append(ended, weak.Make(w.b.sessions[fmt.Sprint(i)]))
+			p.send(&mqtt.Disconnect{})
+		}
+		before := w.b.Stats().Memory
+		time.Sleep(3 * forgetEvery)
+		synctest.Wait()
+		if after := w.b.Stats().Memory; after >= before {
+			t.Errorf("%d bytes, then %d", before, after)
+		}
+		for range 3 {
+			runtime.GC()
+		}
+		for i, s := range ended {
+			if s.Value() != nil {
+				t.Errorf("session %d is still there", i)
+			}
+		}
+		equal(t, "publishers that are looked at", len(w.b.publishers.conns), 0)
+		stays.take()
+		pub.send(publish(mqtt.QoS0, 0, "t/0", "again"))
+		stays.message("t/0", "again")
+		equal(t, "publishers that are looked at", len(w.b.publishers.conns), 1)
+		pub.drop()
+		time.Sleep(3 * forgetEvery)
+		synctest.Wait()
+		equal(t, "publishers that are looked at", len(w.b.publishers.conns), 0)
+	})
+}

@@ -154,9 +154,8 @@ func TestPropertiesCountAsBytes(t *testing.T) {
 		full.drop()
 		pub := w.client(mqtt.V50, "pub")
 		for i := range 10 {
-			m := publish(mqtt.QoS1, 1, fmt.Sprint("t/", i), "x", long)
-			m.Retain = true
-			pub.put(m)
+			pub.put(publish(mqtt.QoS1, 1, fmt.Sprint("t/", i), "x", long))
+			pub.put(retained(mqtt.QoS1, 1, fmt.Sprint("r/", i), "x", long))
 		}
 		stats := w.b.Stats()
 		equal(t, "dropped, retained", [2]int64{stats.DroppedQueue, stats.Retained}, [2]int64{6, 4})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/crc32"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,11 +32,25 @@ type stub struct {
 	// after n measured messages the subscribers' connections are cut.
 	cutAfter uint64
 
-	began time.Time
-	mu    sync.Mutex
-	conns int
-	subs  map[*stubConn][]mqtt.Subscription
-	held  []func() // reordered: sent behind the next message
+	began  time.Time
+	mu     sync.Mutex
+	conns  int
+	subs   map[*stubConn][]mqtt.Subscription
+	held   []func() // reordered: sent behind the next message
+	turn   int      // of shared subscriptions
+	away   map[string]*session
+	forget bool // Sessions are not kept
+}
+
+// session is what a client that said goodbye has left.
+type session struct {
+	subs  []mqtt.Subscription
+	queue []queued
+}
+
+type queued struct {
+	p mqtt.Publish
+	f fault
 }
 
 // fault is what happens to a delivery.
@@ -52,7 +67,9 @@ const (
 	another // a payload of somebody else comes too
 )
 
-func newStub() *stub { return &stub{began: time.Now(), subs: make(map[*stubConn][]mqtt.Subscription)} }
+func newStub() *stub {
+	return &stub{began: time.Now(), subs: make(map[*stubConn][]mqtt.Subscription), away: make(map[string]*session)}
+}
 
 // stubConn is one connection. Packets are queued, as a pipe has no buffer.
 type stubConn struct {
@@ -61,6 +78,8 @@ type stubConn struct {
 	r    mqtt.Reader
 	out  chan []byte
 	next mqtt.PacketID
+	id   string // Client Identifier
+	keep bool   // the Session
 }
 
 func (s *stub) dial(context.Context) (net.Conn, error) {
@@ -89,6 +108,9 @@ func (c *stubConn) write() {
 func (c *stubConn) read(n int) {
 	defer func() {
 		c.s.mu.Lock()
+		if subs := c.s.subs[c]; subs != nil && c.keep && !c.s.forget {
+			c.s.away[c.id] = &session{subs: subs}
+		}
 		delete(c.s.subs, c)
 		close(c.out)
 		c.s.mu.Unlock()
@@ -143,7 +165,19 @@ func (c *stubConn) handle(n int, pkt mqtt.Packet) bool {
 			c.send(&mqtt.Connack{ReasonCode: mqtt.ServerBusy})
 			return false
 		}
-		c.send(&mqtt.Connack{})
+		c.id, c.keep = string(p.ClientID), p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0) > 0 || p.Version < mqtt.V50 && !p.CleanStart
+		old := c.s.away[c.id]
+		delete(c.s.away, c.id)
+		if p.CleanStart {
+			old = nil
+		}
+		c.send(&mqtt.Connack{SessionPresent: old != nil})
+		if old != nil {
+			c.s.subs[c] = old.subs
+			for i := range old.queue {
+				c.deliver(&old.queue[i].p, old.queue[i].f)
+			}
+		}
 	case *mqtt.Subscribe:
 		code := mqtt.ReasonCode(p.Subscriptions[0].QoS)
 		if c.s.grant != nil {
@@ -179,23 +213,59 @@ func (c *stubConn) publish(p *mqtt.Publish) {
 	if code.Failed() {
 		return
 	}
+	c.s.spread(p, st.seq, counts)
+}
+
+// matches knows the filters of package bench.
+func matches(filter, topic string) bool {
+	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
+		_, filter, _ = strings.Cut(rest, "/")
+	}
+	return filter == topic || strings.HasSuffix(filter, "/+") && strings.HasPrefix(topic, strings.TrimSuffix(filter, "+"))
+}
+
+// spread passes a message on: to one member of a shared subscription, and to
+// all others.
+func (s *stub) spread(p *mqtt.Publish, seq uint64, counts bool) {
 	topic := string(p.Topic)
-	for to, subs := range c.s.subs {
-		filter := subs[0].Filter
-		if filter != topic && !(strings.HasSuffix(filter, "/+") && strings.HasPrefix(topic, strings.TrimSuffix(filter, "+"))) {
+	decide := func(sub mqtt.Subscription) (mqtt.Publish, fault) {
+		q := *p
+		q.QoS = min(p.QoS, sub.QoS)
+		f := deliver
+		if counts && s.on != nil {
+			f = s.on(seq, &q)
+		}
+		return q, f
+	}
+	var sharing []*stubConn
+	for to, subs := range s.subs {
+		if !matches(subs[0].Filter, topic) {
 			continue
 		}
-		if counts && c.s.cutAfter > 0 && st.seq >= c.s.cutAfter {
+		if strings.HasPrefix(subs[0].Filter, "$share/") {
+			sharing = append(sharing, to)
+			continue
+		}
+		if counts && s.cutAfter > 0 && seq >= s.cutAfter {
 			to.nc.Close()
 			continue
 		}
-		q := *p
-		q.QoS = min(p.QoS, subs[0].QoS)
-		f := deliver
-		if counts && c.s.on != nil {
-			f = c.s.on(st.seq, &q)
-		}
+		q, f := decide(subs[0])
 		to.deliver(&q, f)
+	}
+	if len(sharing) > 0 {
+		slices.SortFunc(sharing, func(a, b *stubConn) int { return strings.Compare(a.id, b.id) })
+		s.turn++
+		to := sharing[s.turn/3%len(sharing)]
+		q, f := decide(s.subs[to][0])
+		to.deliver(&q, f)
+	}
+	for _, a := range s.away {
+		if matches(a.subs[0].Filter, topic) && min(p.QoS, a.subs[0].QoS) > 0 {
+			q, f := decide(a.subs[0])
+			q.Topic, q.Payload = slices.Clone(q.Topic), slices.Clone(q.Payload)
+			a.queue = append(a.queue, queued{q, f})
+		}
 	}
 }
 

@@ -202,6 +202,8 @@ const (
 // again by a walk through the file if the process dies.
 const syncFreelist = 4096
 
+func (d *Disk) chooseFreelist() { d.db.NoFreelistSync = d.db.Stats().FreePageN > syncFreelist }
+
 // unmapEvery is after how many transactions the pages they read are given back.
 const unmapEvery = 1024
 
@@ -215,7 +217,7 @@ func (d *Disk) update(group []request, grow bool) error {
 	if len(d.dead) == 0 && !slices.ContainsFunc(group, func(r request) bool { return len(r.b.ops) > 0 }) {
 		return nil
 	}
-	d.db.NoFreelistSync = d.db.Stats().FreePageN > syncFreelist
+	d.chooseFreelist()
 	limit := reclaimAlone
 	if len(group) > 0 {
 		limit = reclaimBeside
@@ -270,19 +272,18 @@ func (x *txn) run(tx *bbolt.Tx, group []request, grow bool, limit int) (gone int
 	return gone, x.settle()
 }
 
-// full reports whether a transaction failed for lack of room and left nothing
-// behind: a write was refused, not a sync, and the page that would make it valid
-// is the old one. Pages that were written were free, and are again.
-func (d *Disk) full(err error, before int) bool {
+// noRoom reports whether a transaction was refused room by a write. An error of
+// a sync says so too on some systems, and that is final.
+func noRoom(err error) bool {
 	var write *fs.PathError
-	refused := errors.As(err, &write) && write.Op == "write" &&
+	return errors.Is(err, bolterrors.ErrMaxSizeReached) || errors.As(err, &write) && write.Op == "write" &&
 		(errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
-	if !refused && !errors.Is(err, bolterrors.ErrMaxSizeReached) {
-		return false
-	}
+}
+
+// full reports whether a transaction failed for lack of room and left nothing
+// behind: the page that would make it valid is still the old one. Pages that were
+// written were free, and are again.
+func (d *Disk) full(err error, before int) bool {
 	now := -2
-	if d.view(func(tx *bbolt.Tx) error { now = tx.ID(); return nil }) != nil {
-		return false
-	}
-	return now == before
+	return noRoom(err) && d.view(func(tx *bbolt.Tx) error { now = tx.ID(); return nil }) == nil && now == before
 }

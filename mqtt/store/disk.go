@@ -93,8 +93,8 @@ type Disk struct {
 }
 
 // OpenDisk opens the store in a directory, which it makes, with mode 0700, if
-// need be. The error is an [*Error] of the kind ErrLocked, ErrCorrupt, ErrVersion
-// or ErrForeign, or the operating system's.
+// need be. The error is an [*Error] of the kind ErrLocked, ErrCorrupt, ErrVersion,
+// ErrForeign, ErrFull or ErrFailed, or the operating system's.
 func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 	opt = opt.withDefaults()
 	if err := makeDir(dir); err != nil {
@@ -406,7 +406,8 @@ func (d *Disk) findLast(tx *bbolt.Tx) error {
 // countOpening writes that the store was opened once more, and so finds out
 // whether it can be written to.
 func (d *Disk) countOpening() error {
-	return guard(d.path, func() error {
+	d.chooseFreelist()
+	err := guard(d.path, func() error {
 		return d.db.Update(func(tx *bbolt.Tx) (err error) {
 			meta := tx.Bucket([]byte("meta"))
 			if v := meta.Get([]byte("opened")); v != nil {
@@ -418,6 +419,13 @@ func (d *Disk) countOpening() error {
 			return meta.Put([]byte("opened"), binary.AppendUvarint(nil, d.opened))
 		})
 	})
+	switch {
+	case err == nil || errors.Is(err, ErrCorrupt):
+		return err
+	case noRoom(err):
+		return &Error{Path: d.path, Kind: ErrFull, Err: err}
+	}
+	return &Error{Path: d.path, Kind: ErrFailed, Err: err}
 }
 
 // First implements [Store].

@@ -56,6 +56,7 @@ func TestMillion(t *testing.T) {
 	}
 	d = load(t, dir, n)
 	peak := drain(t, d, ids, n)
+	killed(t, dir, ids)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +71,19 @@ func TestMillion(t *testing.T) {
 	}
 	if s := checkSound(t, dir); s.Queued+s.Messages != 0 || s.Sessions != sessions {
 		t.Errorf("%+v", s)
+	}
+}
+
+// killed starts with the file as it is, of which most is empty: what is has to
+// be found, for it was not written.
+func killed(t *testing.T, dir string, ids []store.SessionID) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(dir, "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := look(t, file); err != nil || bytes.Count([]byte(text), []byte("session ")) != len(ids) {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
 

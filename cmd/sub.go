@@ -192,6 +192,7 @@ func (o *subOptions) run(ctx context.Context, s *Stdio) error {
 	}
 	err = r.run(ctx, subs)
 	o.connect.disconnect(ctx, r.c)
+	r.leave(ctx)
 	return o.ended(err)
 }
 

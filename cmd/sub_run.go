@@ -75,6 +75,14 @@ func (o *subOptions) subscriber(s *Stdio) (*subscriber, error) {
 	return r, err
 }
 
+// leave waits until the server has read the last acknowledgements: it may be
+// sending more while we go.
+func (r *subscriber) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+	defer cancel()
+	_ = r.c.WaitClosed(ctx) // there is nothing else to do then
+}
+
 // fewerCollections lets garbage grow to some 16 MB, instead of 4, in a program
 // that holds next to nothing and makes garbage at the rate of a network.
 func fewerCollections() {

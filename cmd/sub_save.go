@@ -90,22 +90,21 @@ func saveName(m *format.Received, seq uint64) string {
 // %XX, as in a URL. A long one ends with ~ and a hash.
 func saveEscape(topic string) string {
 	b := make([]byte, 0, min(3*len(topic), saveTopic+utf8.UTFMax))
-	for i, r := range topic {
-		switch n := utf8.RuneLen(r); {
+	for i := 0; i < len(topic); {
+		r, n := utf8.DecodeRuneInString(topic[i:])
+		switch {
 		case r == '/':
 			b = append(b, '+')
 		case r == '.' && i == len(topic)-1: // Windows would drop it
 			b = append(b, "%2E"...)
-		case r == '.', r == '-', r == '_', r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)):
-			b = utf8.AppendRune(b, r)
-		default:
-			if r == utf8.RuneError && topic[i] != 0xef {
-				n = 1 // a byte that is not UTF-8
-			}
+		case r == '.', r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+			b = append(b, topic[i:i+n]...)
+		default: // also a byte that is not UTF-8
 			for _, c := range []byte(topic[i : i+n]) {
 				b = fmt.Appendf(b, "%%%02X", c)
 			}
 		}
+		i += n
 		if len(b) > saveTopic {
 			sum := sha256.Sum256([]byte(topic))
 			b = b[:saveTopic-2*saveHash-1]

@@ -66,6 +66,7 @@ type Client struct {
 	err      error
 	ended    bool
 	done     chan struct{} // nil until asked for
+	closing  int           // sockets whose connection has ended
 
 	inbox inbox
 }
@@ -221,6 +222,35 @@ func (c *Client) Disconnect(ctx context.Context, d mqtt.Disconnect) error {
 	case <-ctx.Done():
 		l.conn.Abort(ErrClosed)
 		return ctx.Err()
+	}
+}
+
+// WaitClosed waits, after Disconnect, until the Server has closed the Network
+// Connection too, or for the Linger of Options.Transport. A process that ends
+// earlier resets it if there is something left to read, and then the Server may
+// not see the acknowledgements and the DISCONNECT.
+func (c *Client) WaitClosed(ctx context.Context) error {
+	select {
+	case <-c.Done():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		c.mu.Lock()
+		if c.closing == 0 {
+			c.mu.Unlock()
+			return nil
+		}
+		if c.changed == nil {
+			c.changed = make(chan struct{})
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -262,6 +262,7 @@ func (l *link) Closed(err error) {
 		err = fmt.Errorf("the server closed the connection: %w", err)
 	}
 	c.mu.Lock()
+	c.closing++
 	l.stopTimers()
 	up := l.up
 	l.up = false
@@ -283,6 +284,14 @@ func (l *link) Closed(err error) {
 	l.endPings(lost(err))
 	l.endAuth(lost(err))
 	c.lost(l, err)
+}
+
+// Ended is called by the transport when the socket is closed too.
+func (l *link) Ended() {
+	l.c.mu.Lock()
+	l.c.closing--
+	l.c.wake()
+	l.c.mu.Unlock()
 }
 
 func protocolError(statement, text string) *mqtt.Error {

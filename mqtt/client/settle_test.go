@@ -1,12 +1,15 @@
 package client_test
 
 import (
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"mqt/mqtt"
 	"mqt/mqtt/client"
+	"mqt/mqtt/transport"
 )
 
 // A refused message has a Reason Code in its turn, and frees its place
@@ -90,4 +93,50 @@ func TestLeave(t *testing.T) {
 		next[*mqtt.Pubcomp](p)
 		empty(t, c)
 	})
+}
+
+// WaitClosed returns when a Server that goes on sending has read the DISCONNECT
+// and closed, not when it is on its way. A pipe cannot be closed by half, so this
+// is a socket.
+func TestWaitClosed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var closed atomic.Bool
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		p := &peer{t: t, nc: nc, r: mqtt.Reader{From: mqtt.Client, Version: mqtt.V50}}
+		for {
+			pkt, err := p.packet()
+			if _, ok := pkt.(*mqtt.Connect); ok {
+				p.send(&mqtt.Connack{})
+				continue
+			}
+			if err != nil { // half closed
+				break
+			}
+			p.send(message(1, 0, "late"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		closed.Store(true)
+		nc.Close()
+	}()
+	c, err := client.Connect(t.Context(), client.Options{URL: "mqtt://" + l.Addr().String(), Transport: transport.Options{Linger: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Disconnect(t.Context(), mqtt.Disconnect{}); err != nil {
+		t.Error(err)
+	}
+	if err := c.WaitClosed(t.Context()); err != nil || !closed.Load() {
+		t.Errorf("WaitClosed: %v; the server has closed: %v", err, closed.Load())
+	}
+	if err := c.WaitClosed(t.Context()); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
 }

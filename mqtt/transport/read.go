@@ -302,6 +302,9 @@ func (c *Conn) finish() {
 		c.opt.Budget.lingered()
 	}
 	_ = c.nc.Close()
+	if e, ok := c.h.(Ender); ok {
+		e.Ended()
+	}
 }
 
 // discard reads until the peer has closed too. Closing with unread bytes would send a reset, and that can destroy what

@@ -39,6 +39,12 @@ type Shedder interface {
 	Shed(err error)
 }
 
+// Ender may be implemented by a Handler that wants to know when the socket is gone too: see [Options.Linger].
+type Ender interface {
+	// Ended is called once, behind Closed.
+	Ended()
+}
+
 // Errors that Closed and Dial report. All are compared with errors.Is.
 var (
 	ErrSlowConsumer = errors.New("transport: the peer does not read: no write progress within the stall timeout")

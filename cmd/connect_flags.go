@@ -122,6 +122,7 @@ func (o *connectOptions) serverFlags() []*option {
 		g.text("unix", "`PATH` of a Unix socket to connect to instead", &o.unix),
 		g.text("bind A", "local `ADDRESS` to connect from", &o.bind),
 		g.text("proxy", "`URL` of a proxy to go through: socks5, socks5h (it looks names up), http or https://[user:password@]host[:port]", &o.proxy),
+		g.toggle("nodelay", "send small packets at once, which is always so", new(bool)),
 		g.toggle("ws", "speak MQTT over WebSocket", &o.ws),
 		g.text("ws-path", "`PATH` of the WebSocket (default: /mqtt)", &o.wsPath),
 		g.value("ws-header", "`HEADER` of the WebSocket request, \"Name: value\"; may be repeated", o.readHeader).repeated(),
@@ -273,7 +274,7 @@ func (o *connectOptions) hostEndpoint() (*transport.Endpoint, error) {
 		return &transport.Endpoint{Scheme: transport.SchemeUnix, Path: o.unix}, nil
 	}
 	e := &transport.Endpoint{Scheme: transport.SchemeMQTT, Host: cmp.Or(o.host, "localhost"), Port: "1883"}
-	secure := o.tls.on || o.tls.wanted() || o.port == 8883
+	secure := o.tls.wanted(o.port)
 	if secure {
 		e.Scheme, e.Port = transport.SchemeMQTTS, "8883"
 	}

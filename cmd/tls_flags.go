@@ -11,11 +11,12 @@ import (
 
 // tlsOptions are the flags of TLS.
 type tlsOptions struct {
-	on, insecure              bool
+	on, off, insecure         bool
 	cafile, capath, cert, key string
 	keypass, sni, keylog      string
 	keypassFile, keypassEnv   string
 	version                   uint16
+	ciphers                   []uint16 // none: all that are safe
 	alpn                      []string
 }
 
@@ -23,6 +24,7 @@ func (o *tlsOptions) flags() []*option {
 	const g = groupTLS
 	return []*option{
 		g.toggle("tls tls-use-os-certs", "use TLS, with the system's CAs unless others are given", &o.on),
+		g.toggle("no-tls", "no TLS, whatever port or files are given", &o.off),
 		g.text("cafile", "`FILE` with the CAs to trust (PEM); turns TLS on, as do --capath and --cert", &o.cafile),
 		g.text("capath", "`DIRECTORY` with such files", &o.capath),
 		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert),
@@ -32,6 +34,7 @@ func (o *tlsOptions) flags() []*option {
 		g.text("keypass-env", "`VARIABLE` with the passphrase", &o.keypassEnv),
 		g.toggle("insecure", "do not check the server's certificate: for tests", &o.insecure),
 		g.value("tls-version", "only this `VERSION`, tlsv1.2 or tlsv1.3", o.readVersion).oneOf("tlsv1.2", "tlsv1.3"),
+		g.value("ciphers", "`LIST` of the cipher suites for TLS 1.2, as OpenSSL names them, with colons between (default: all that are safe)", o.readCiphers),
 		g.list("tls-alpn", "`PROTOCOL` to offer by ALPN; may be repeated", &o.alpn),
 		g.text("tls-sni", "`NAME` to ask for and to check, if not the host's", &o.sni),
 		g.text("tls-keylog", "`FILE` to append the session's keys to, for Wireshark", &o.keylog).from("SSLKEYLOGFILE"),
@@ -50,12 +53,14 @@ func (o *tlsOptions) readVersion(s string) error {
 	return nil
 }
 
-// wanted tells that TLS is asked for without --tls.
-func (o *tlsOptions) wanted() bool { return o.cafile != "" || o.capath != "" || o.cert != "" }
+// wanted tells that TLS is asked for, if only by what it needs.
+func (o *tlsOptions) wanted(port uint16) bool {
+	return !o.off && (o.on || o.cafile != "" || o.capath != "" || o.cert != "" || port == 8883)
+}
 
 func (o *tlsOptions) config() (*tls.Config, error) {
 	c := &tls.Config{
-		MinVersion: tls.VersionTLS12, ServerName: o.sni, NextProtos: o.alpn,
+		MinVersion: tls.VersionTLS12, ServerName: o.sni, NextProtos: o.alpn, CipherSuites: o.ciphers,
 		InsecureSkipVerify: o.insecure, //nolint:gosec // asked for
 	}
 	if o.version != 0 {

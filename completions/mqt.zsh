@@ -74,6 +74,7 @@ _mqt() {
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
       '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
+      '*--nodelay[send small packets at once, which is always so]' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
@@ -126,6 +127,7 @@ _mqt() {
       '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
@@ -135,6 +137,7 @@ _mqt() {
       '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--ciphers[LIST of the cipher suites for TLS 1.2, as OpenSSL names them, with colons between (default\: all that are safe)]:LIST: ' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
       '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
       '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
@@ -223,6 +226,7 @@ _mqt() {
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
       '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
+      '*--nodelay[send small packets at once, which is always so]' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
@@ -275,6 +279,7 @@ _mqt() {
       '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
@@ -284,6 +289,7 @@ _mqt() {
       '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--ciphers[LIST of the cipher suites for TLS 1.2, as OpenSSL names them, with colons between (default\: all that are safe)]:LIST: ' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
       '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
       '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
@@ -408,6 +414,7 @@ _mqt() {
       '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
@@ -417,6 +424,7 @@ _mqt() {
       '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--ciphers[LIST of the cipher suites for TLS 1.2, as OpenSSL names them, with colons between (default\: all that are safe)]:LIST: ' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
       '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
       '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
@@ -499,6 +507,7 @@ _mqt() {
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
       '*--proxy[URL of a proxy to go through\: socks5, socks5h (it looks names up), http or https\://\[user\:password@\]host\[\:port\]]:URL: ' \
+      '*--nodelay[send small packets at once, which is always so]' \
       '*--ws[speak MQTT over WebSocket]' \
       '*--ws-path[PATH of the WebSocket (default\: /mqtt)]:PATH:_files' \
       '*--ws-header[HEADER of the WebSocket request, "Name\: value"; may be repeated]:HEADER: ' \
@@ -551,6 +560,7 @@ _mqt() {
       '*--disconnect-user-property[user property KEY=VALUE of DISCONNECT; may be repeated]:KEY=VALUE: ' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
@@ -560,6 +570,7 @@ _mqt() {
       '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \
       '*--insecure[do not check the server'\''s certificate\: for tests]' \
       '*--tls-version[only this VERSION, tlsv1.2 or tlsv1.3]:VERSION:(tlsv1.2 tlsv1.3)' \
+      '*--ciphers[LIST of the cipher suites for TLS 1.2, as OpenSSL names them, with colons between (default\: all that are safe)]:LIST: ' \
       '*--tls-alpn[PROTOCOL to offer by ALPN; may be repeated]:PROTOCOL: ' \
       '*--tls-sni[NAME to ask for and to check, if not the host'\''s]:NAME: ' \
       '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \

@@ -64,7 +64,7 @@ func (t *benchText) parse(flag, text string) (*template.Template, error) {
 	}
 	tpl, err := t.parser.Parse(text)
 	if err != nil {
-		return nil, &usageError{text: flag + ": " + plain(err)}
+		return nil, &usageError{text: flag + " " + strings.TrimPrefix(err.Error(), "template: ")}
 	}
 	return tpl, nil
 }
@@ -72,7 +72,7 @@ func (t *benchText) parse(flag, text string) (*template.Template, error) {
 // static is for texts that are made once for each client, not for each message.
 func (t *benchText) static(flag, text string) (*template.Template, error) {
 	if strings.Contains(text, "${n}") || strings.Contains(text, "%s") {
-		return nil, &usageError{text: flag + ": ${n} changes with each message, and this is made once for each client"}
+		return nil, &usageError{text: flag + " is made once for each client, and ${n} changes with each message"}
 	}
 	return t.parse(flag, text)
 }

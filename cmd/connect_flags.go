@@ -51,6 +51,7 @@ type connectOptions struct {
 	retryMax                   int
 	lasting                    bool // the command goes on over a lost connection by itself
 	debug, quiet               bool
+	pcap                       string
 	config, profile            string // read by words.files
 
 	flag map[string]*option // by field name: how each was given
@@ -89,6 +90,7 @@ func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
 	all = append(all, o.willFlags()...)
 	all = append(all,
 		groupDebug.toggle("debug d", "show every packet, both ways, on stderr", &o.debug),
+		groupDebug.text("pcap", "`FILE` to write all packets to, for Wireshark; passwords are in it", &o.pcap),
 		groupDebug.value("quiet", "print no messages but data", func(v string) error {
 			on, err := strconv.ParseBool(v)
 			if err == nil && on {
@@ -349,7 +351,10 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 	if err := c.Validate(); err != nil {
 		return c, &usageError{text: plain(err)}
 	}
-	return c, nil
+	if o.pcap != "" {
+		err = startCapture(o.pcap, &c, s.Err)
+	}
+	return c, err
 }
 
 // throughProxy sets the proxy. To one of https the CAs of --cafile are known

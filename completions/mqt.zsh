@@ -155,6 +155,7 @@ _mqt() {
       '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
       '*-d[show every packet, both ways, on stderr]' \
       '*--debug[show every packet, both ways, on stderr]' \
+      '*--pcap[FILE to write all packets to, for Wireshark; passwords are in it]:FILE:_files' \
       '*--quiet[print no messages but data]' \
       '*--help[show the flags]' \
       '*: :'
@@ -307,6 +308,7 @@ _mqt() {
       '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
       '*-d[show every packet, both ways, on stderr]' \
       '*--debug[show every packet, both ways, on stderr]' \
+      '*--pcap[FILE to write all packets to, for Wireshark; passwords are in it]:FILE:_files' \
       '*--quiet[print no messages but data]' \
       '*--help[show the flags]' \
       '*: :'
@@ -588,6 +590,7 @@ _mqt() {
       '*--will-user-property[user property KEY=VALUE of the will; may be repeated]:KEY=VALUE: ' \
       '*-d[show every packet, both ways, on stderr]' \
       '*--debug[show every packet, both ways, on stderr]' \
+      '*--pcap[FILE to write all packets to, for Wireshark; passwords are in it]:FILE:_files' \
       '*--quiet[print no messages but data]' \
       '*--help[show the flags]' \
       '1:verb:(add ls show rm use)' \

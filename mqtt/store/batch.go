@@ -144,7 +144,8 @@ func (b *Batch) Reset() {
 func (b *Batch) PutSession(id SessionID, s *Session) {
 	from := len(b.arena)
 	b.arena = b.encodable(appendSession(b.arena, s))
-	b.add(op{kind: opPutSession, session: id, from: from, to: len(b.arena)}, len(b.arena)-from, true)
+	// One that has lost its connection takes the place of a record that is there.
+	b.add(op{kind: opPutSession, session: id, from: from, to: len(b.arena)}, len(b.arena)-from, s.Left.IsZero())
 }
 
 // encodable keeps the first fault of what is to be written.

@@ -38,6 +38,12 @@
 //	Session ended                 EndSession, with the will's Enqueues  nothing
 //	shared message handed over    Done there, Enqueue here              nothing; at QoS 2 the PUBLISH
 //
+// Enqueue is for the durable Sessions among those that match, and Receive,
+// Release, Subscribe and the like for a durable Session's own: a step that has
+// nothing to say here waits for nothing. A Session that becomes durable, because
+// its client connects again with another Session Expiry Interval before it has
+// ended, is put down whole. One that was durable stays so to its end.
+//
 // "Nothing" is a Commit with done nil, or part of a batch that is committed
 // anyway. What belongs together stands in one batch, which is all or nothing: a
 // QoS 2 message and its Packet Identifier, a will and the record without it.
@@ -67,7 +73,8 @@
 //
 // ErrFull is a batch that found no room: 0x97 for its client where there is such
 // a code, no answer where there is none. Nothing of it was written and nothing
-// else was touched; batches that only remove are kept until there is room.
+// else was touched; batches that only remove, or say that a connection has ended,
+// are kept until there is room.
 // Anything else, and an error of a sync above all, is final: [Store.Err] returns
 // it, every Commit and ReadQueue fails with ErrFailed, and what is not
 // acknowledged then is for the clients to send again (0x80, or no answer). A

@@ -111,6 +111,7 @@ func TestFullDisk(t *testing.T) {
 	// What only removes waits for room.
 	lazy, waits := &store.Batch{}, &store.Batch{}
 	lazy.Done(id, 1)
+	lazy.PutSession(id, &store.Session{ClientID: "c", Left: time.UnixMilli(5)})
 	d.Commit(lazy, nil)
 	waits.Release(id, 1)
 	released := make(chan error, 1)
@@ -129,6 +130,11 @@ func TestFullDisk(t *testing.T) {
 	err := storetest.Write(d, func(b *store.Batch) { b.Enqueue(id, 6, store.Delivery{Message: fresh, QoS: 1}) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	for x, err := range d.Sessions() {
+		if err != nil || x.Left.UnixMilli() != 5 {
+			t.Errorf("%+v, %v", x, err)
+		}
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,9 @@ type Store interface {
 	// with the next that somebody waits for, or a moment later, and is lost if the
 	// process dies before.
 	//
+	// What fails with ErrFull is told at once, before batches that only remove and
+	// wait for room.
+	//
 	// full: so much waits to be written that the caller should read no more from
 	// the client that this batch came from until done.
 	Commit(b *Batch, done func(error)) (full bool)

@@ -11,11 +11,22 @@ import (
 // checker watches this process while it measures.
 type checker struct {
 	cpuFrom, cpuLast time.Duration
-	gcFrom           float64
-	pauses, waits    *metrics.Float64Histogram // at the beginning
-	host             hostCounters
+	from, to         watched
 	seconds, full    int // recorded; of these with next to no CPU left
-	began            time.Time
+}
+
+// watched are the counters at one moment.
+type watched struct {
+	at            time.Time
+	gc            float64
+	pauses, waits *metrics.Float64Histogram
+	host          hostCounters
+}
+
+func watch() watched {
+	w := watched{at: time.Now(), host: readHost()}
+	w.gc, w.pauses, w.waits = goMetrics()
+	return w
 }
 
 // used is the CPU time since begin.
@@ -24,10 +35,11 @@ func (c *checker) used() time.Duration { return cpuTime() - c.cpuFrom }
 func (c *checker) begin() {
 	c.cpuFrom = cpuTime()
 	c.cpuLast = c.cpuFrom
-	c.gcFrom, c.pauses, c.waits = goMetrics()
-	c.host = readHost()
-	c.began = time.Now()
+	c.from = watch()
 }
+
+// end is behind a step: what comes after the last one does not count.
+func (c *checker) end() { c.to = watch() }
 
 // second notes another second and returns the CPU time that it took.
 func (c *checker) second(over time.Duration, recorded bool) time.Duration {
@@ -92,7 +104,7 @@ type limits struct{ warn, fault float64 }
 
 // report adds the signals that have been watched.
 func (c *checker) report(rep *Report, t *tally) {
-	if c.began.IsZero() {
+	if c.from.at.IsZero() || c.to.at.IsZero() {
 		return
 	}
 	g := &rep.Generator
@@ -115,25 +127,25 @@ func (c *checker) report(rep *Report, t *tally) {
 		}
 		g.Checks = append(g.Checks, k)
 	}
-	gc, pauses, waits := goMetrics()
-	if cpu := time.Since(c.began).Seconds() * float64(runtime.GOMAXPROCS(0)); cpu > 0 {
-		add("garbage collector's share of the cores", (gc-c.gcFrom)/cpu, limits{0.03, 0.1}, percents, "lower the rate, or use fewer clients")
+	wall := c.to.at.Sub(c.from.at)
+	if cpu := wall.Seconds() * float64(runtime.GOMAXPROCS(0)); cpu > 0 {
+		add("garbage collector's share of the cores", (c.to.gc-c.from.gc)/cpu, limits{0.03, 0.1}, percents, "lower the rate, or use fewer clients")
 	}
-	add("garbage collector's longest pause", since(c.pauses, pauses, 1).Seconds(), limits{0.002, 0.02}, spans, "lower the rate, or use fewer clients")
-	add("scheduler p99", since(c.waits, waits, 0.99).Seconds(), limits{0.001, 0.01}, spans, "this machine has other work, or too few cores for this load")
+	add("garbage collector's longest pause", since(c.from.pauses, c.to.pauses, 1).Seconds(), limits{0.002, 0.02}, spans, "lower the rate, or use fewer clients")
+	add("scheduler p99", since(c.from.waits, c.to.waits, 0.99).Seconds(), limits{0.001, 0.01}, spans, "this machine has other work, or too few cores for this load")
 	if c.seconds > 0 {
 		add("seconds with more than 90 % of the cores used", float64(c.full)/float64(c.seconds), limits{0.01, 0.05}, percents, "lower the rate, or use more machines")
 	}
-	now := readHost()
-	if d := now.periods - c.host.periods; d > 0 {
-		add("CPU periods that the container's limit cut short", float64(now.throttled-c.host.throttled)/float64(d), limits{1e-9, 0.01}, percents, "give the container more CPU")
+	before, now := c.from.host, c.to.host
+	if d := now.periods - before.periods; d > 0 {
+		add("CPU periods that the container's limit cut short", float64(now.throttled-before.throttled)/float64(d), limits{1e-9, 0.01}, percents, "give the container more CPU")
 	}
-	if d := now.ticks - c.host.ticks; d > 0 {
-		add("CPU time that the host took away", float64(now.steal-c.host.steal)/float64(d), limits{0.02, 0.1}, percents, "this machine is shared")
+	if d := now.ticks - before.ticks; d > 0 {
+		add("CPU time that the host took away", float64(now.steal-before.steal)/float64(d), limits{0.02, 0.1}, percents, "this machine is shared")
 	}
 	counts := func(x float64) string { return fmt.Sprint(int64(x)) }
-	add("TCP segments sent again", float64(now.retransmits-c.host.retransmits), limits{0.5, 0}, counts, "of this whole machine")
-	add("connections that a full listen queue dropped", float64(now.overflows-c.host.overflows), limits{0.5, 0}, counts, "of this whole machine")
+	add("TCP segments sent again", float64(now.retransmits-before.retransmits), limits{0.5, 0}, counts, "of this whole machine")
+	add("connections that a full listen queue dropped", float64(now.overflows-before.overflows), limits{0.5, 0}, counts, "of this whole machine")
 	if limit, used := descriptors(); limit > 0 {
 		add("file descriptors used", float64(used)/float64(limit), limits{0.9, 0}, percents, fmt.Sprintf("of %d", limit))
 	}
@@ -147,7 +159,7 @@ func (c *checker) report(rep *Report, t *tally) {
 	if n > 0 {
 		add("samples above the range", float64(clamped)/float64(n), limits{1e-9, 0.0001}, percents, "latencies above an hour")
 	}
-	jump := time.Since(c.began) - time.Now().Round(0).Sub(c.began.Round(0))
+	jump := wall - c.to.at.Round(0).Sub(c.from.at.Round(0))
 	add("jump of the wall clock", math.Abs(jump.Seconds()), limits{0.001, 0}, spans, "the times of events are wrong by that")
 }
 

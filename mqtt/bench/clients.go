@@ -37,9 +37,10 @@ type wiring struct {
 	mu      sync.Mutex
 	nc      net.Conn
 	gate    *gate
-	dialled time.Duration
-	meant   atomic.Bool // the end that comes is our doing
-	again   atomic.Bool // it was connected before
+	dialled time.Duration // when the last attempt began
+	opened  time.Duration // and when the transport's handshakes were done
+	meant   atomic.Bool   // the end that comes is our doing
+	again   atomic.Bool   // it was connected before
 }
 
 // name is the Client Identifier.
@@ -170,7 +171,7 @@ func (m *member) dial(ctx context.Context, w *wiring, dial func(context.Context)
 	m.record(connectDial, now-from)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.dialled = from
+	w.dialled, w.opened = from, now
 	if m.g.gated {
 		w.gate = newGate(nc)
 		nc = w.gate
@@ -205,7 +206,7 @@ func (m *member) connect(ctx context.Context, due time.Duration) error {
 	m.record(connect, now-due)
 	if w := m.wire; w != nil {
 		w.mu.Lock()
-		m.record(connectConnack, max(now-w.dialled, 0))
+		m.record(connectConnack, max(now-w.opened, 0))
 		w.again.Store(true)
 		w.mu.Unlock()
 		if !m.g.Reconnect && !m.r.breaks {

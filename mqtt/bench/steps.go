@@ -37,6 +37,7 @@ func (r *runner) step(ctx context.Context, s *Step) error {
 	}
 	if r.measureFrom.Load() > 0 {
 		r.cpuAll = r.check.used()
+		r.check.end()
 		r.cost.end(r.s.Watch)
 	}
 	return err

@@ -16,7 +16,6 @@ import (
 // doorway is a net.Listener whose connections a test makes.
 type doorway struct {
 	conns chan net.Conn
-	addr  net.Addr
 }
 
 func (d *doorway) Accept() (net.Conn, error) {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -23,7 +24,11 @@ func (w *world) recount() (standing, moving int64) {
 			moving += int64(len(m.topic) + len(m.payload) + m.props.Memory() + 64)
 		}
 	}
-	for id, s := range w.b.sessions {
+	w.b.mu.Lock()
+	sessions, conns := maps.Clone(w.b.sessions), w.b.conns.all()
+	w.b.mu.Unlock()
+	for id, s := range sessions {
+		s.mu.Lock() // timers change it later
 		standing += sessionCost + int64(len(id)+len(s.username))
 		for _, sub := range s.subs.all() {
 			standing += subscriptionCost + int64(len(sub.filter)+128*max(0, topic.Levels(sub.filter)-4))
@@ -41,8 +46,10 @@ func (w *world) recount() (standing, moving int64) {
 			moving += waitCost
 			keep(e.Value.m)
 		}
+		s.mu.Unlock()
 	}
-	for _, c := range w.b.conns.all() {
+	for _, c := range conns {
+		c.feeding.Lock()
 		for alias := range w.b.opt.TopicAliasMaximum {
 			if name, err := c.aliases.Resolve(alias+1, nil); err == nil {
 				standing += aliasCost + int64(len(name))
@@ -51,6 +58,7 @@ func (w *world) recount() (standing, moving int64) {
 		for _, r := range c.topics {
 			standing += topicCost + int64(len(r.topic)+routeCost*len(r.direct)+8*len(r.groups))
 		}
+		c.feeding.Unlock()
 	}
 	for name, m := range w.b.retained.tree.All() {
 		moving += retainedCost + int64(len(name)+128*max(0, topic.Levels(name)-4))

@@ -76,6 +76,43 @@ func killBrokers(t *testing.T, broker func(port string) *exec.Cmd) {
 	}
 }
 
+// At QoS 2 no line comes twice either, when a connection is cut: the session goes on with the next one.
+func TestPubDeliversOnce(t *testing.T) {
+	const lines = 20_000
+	var input strings.Builder
+	for i := range lines {
+		fmt.Fprintln(&input, i)
+	}
+	l := newLedger(t, func(port string) *exec.Cmd { return exec.Command("mqt", "broker", "-p", port) }, lines/4, lines/2)
+	l.cut = true
+	prime := []string{"sub", "-p", l.port, "-c", "-i", "counter", "-q", "2", "-t", "t"}
+	if out, err := exec.Command("mqt", append(prime, "-E")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var got, stderr bytes.Buffer
+	sub := exec.Command("mqt", append(prime, "-C", fmt.Sprint(lines), "-W", "120")...)
+	sub.Stdout, sub.Stderr = &got, &stderr
+	if err := sub.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pub := exec.Command("mqt", "pub", "-L", "mqtt://"+l.addr, "-t", "t", "-l", "-q", "2", "--retry-for", "60")
+	pub.Stdin = strings.NewReader(input.String())
+	if out, err := pub.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if err := sub.Wait(); err != nil {
+		t.Errorf("%v: %s", err, &stderr)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kills != 2 {
+		t.Errorf("the connection was cut %d times", l.kills)
+	}
+	if got.String() != input.String() {
+		t.Errorf("%d bytes arrived, want the same %d", got.Len(), input.Len())
+	}
+}
+
 // ledger stands between a publisher and a broker, which it kills, and notes what the broker has taken: what it
 // acknowledged to the end, or at QoS 0 what was sent to it.
 type ledger struct {
@@ -86,6 +123,8 @@ type ledger struct {
 
 	mu     sync.Mutex
 	server *exec.Cmd
+	conns  []net.Conn // where the connections are cut, and the broker lives on
+	cut    bool
 	killAt []int
 	kills  int
 	taken  map[string]int
@@ -149,6 +188,13 @@ func (l *ledger) take(payload string) {
 	}
 	l.killAt = l.killAt[1:]
 	l.kills++
+	if l.cut {
+		for _, c := range l.conns {
+			c.Close()
+		}
+		l.conns = nil
+		return
+	}
 	l.server.Process.Kill()
 	l.server.Wait()
 	l.start()
@@ -162,6 +208,9 @@ func (l *ledger) serve(c net.Conn) {
 		return
 	}
 	defer s.Close()
+	l.mu.Lock()
+	l.conns = append(l.conns, c, s)
+	l.mu.Unlock()
 	under := make(map[mqtt.PacketID]string)
 	var version mqtt.Version
 	go func() {

@@ -71,6 +71,13 @@ Examples:
   mqt sub -t job/7 --until '.payload.state == "done"' -W 1m
   mqt sub -t 'state/#' --retained-end -v
   mqt sub -c -i worker -q 1 -t jobs --exec './work "$MQTT_TOPIC"' --exec-parallel 4
+  mqt sub -t 'spBv1.0/#' --decode =sparkplug --output human
+  mqt sub -t '#' -v --decode 'cam/+=gzip|json' --decode 'meter/#=protobuf:meter.proto#Reading'
+
+--decode: json, cbor, msgpack, protobuf:FILE#MESSAGE (.proto, or a descriptor set), avro:SCHEMA.avsc and
+sparkplug make JSON; gzip, zlib, zstd and base64 unpack, for a codec behind | to go on. No FILTER is every
+topic. What cannot be decoded is printed as {"decode_error":...,"payload":...}, and counted. In --json the
+payload stays, followed by "decoded". %p is the decoded payload, %x %X %l are of the one that came.
 
 --jq and --until see what --json prints, with .payload parsed where it is JSON; a payload that is not
 text is .payload_base64. A command of --exec has the payload as its stdin, and MQTT_TOPIC, MQTT_QOS,

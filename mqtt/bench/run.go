@@ -56,7 +56,7 @@ func RunPlan(ctx context.Context, p Plan, progress func(Snapshot)) (*Report, err
 		}
 	}
 	for _, s := range r.subs {
-		s.broken = s.c != nil && s.c.Err() != nil
+		s.broken = s.c == nil || s.c.Err() != nil // or it is away
 	}
 	r.leave() // what is told to the end of the clients belongs to the account
 	return r.report(ctx), nil
@@ -415,7 +415,7 @@ func (r *runner) expected() int64 {
 		}
 	}
 	for _, s := range r.subs {
-		if s.share == nil && s.active && s.c.Err() == nil {
+		if s.share == nil && s.active && s.c != nil && s.c.Err() == nil {
 			sent(s)
 		}
 	}

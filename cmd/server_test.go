@@ -18,7 +18,7 @@ type behaviour struct {
 	code mqtt.ReasonCode
 }
 
-// startServer serves one behaviour until the script ends: refuse, deny-publish, deny-subscribe, deny-some, disconnect
+// startServer serves one behaviour until the script ends: refuse, deny-publish, deny-subscribe, deny-some, deny-unsubscribe, disconnect
 // (behind the SUBACK or instead of the PUBACK), each with a reason code; drop (the connection instead of the PUBACK);
 // auth (enhanced authentication by any method); accept-close (behind the CONNACK); silent (no CONNACK); close (instead of
 // it); 311 (refuses 5.0 as a server of 3.1.1 does); ok; tls-old (TLS 1.1 at most) and tls-alpn (the protocol mqtt alone),
@@ -147,6 +147,12 @@ func (b behaviour) answer(p mqtt.Packet, v mqtt.Version) []mqtt.Packet {
 			return []mqtt.Packet{s, &mqtt.Disconnect{ReasonCode: b.code}, nil}
 		}
 		return []mqtt.Packet{s}
+	case *mqtt.Unsubscribe:
+		u := &mqtt.Unsuback{PacketID: p.PacketID}
+		for range p.Filters {
+			u.ReasonCodes = append(u.ReasonCodes, b.denies("deny-unsubscribe"))
+		}
+		return []mqtt.Packet{u}
 	case *mqtt.Pingreq:
 		return []mqtt.Packet{&mqtt.Pingresp{}}
 	case *mqtt.Disconnect:

@@ -25,7 +25,7 @@ func (o *tlsOptions) flags() []*option {
 	return []*option{
 		g.toggle("tls tls-use-os-certs", "use TLS, with the system's CAs unless others are given", &o.on),
 		g.toggle("no-tls", "no TLS, whatever port or files are given", &o.off),
-		g.text("cafile", "`FILE` with the CAs to trust (PEM); turns TLS on, as do --capath and --cert", &o.cafile),
+		g.text("cafile ca", "`FILE` with the CAs to trust (PEM); turns TLS on, as do --capath and --cert", &o.cafile),
 		g.text("capath", "`DIRECTORY` with such files", &o.capath),
 		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert),
 		g.text("key", "`FILE` with its private key (PEM)", &o.key),

@@ -129,6 +129,7 @@ _mqt() {
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
       '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
+      '*--ca[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
@@ -282,6 +283,7 @@ _mqt() {
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
       '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
+      '*--ca[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
@@ -418,6 +420,7 @@ _mqt() {
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
       '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
+      '*--ca[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
@@ -564,6 +567,7 @@ _mqt() {
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
       '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
+      '*--ca[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \

@@ -23,7 +23,8 @@ const (
 	aliasCost        = 48
 	topicCost        = 128
 	routeCost        = 48
-	waitCost         = 32 // a place in a queue or in flight
+	waitCost         = 64 // a delivery, and its place in a queue or in flight
+	idCost           = 4  // a Subscription Identifier of a delivery or route
 	messageCost      = 64 // what delivery.size adds to message.size
 	levelCost        = 128
 	flatLevels       = 4 // whose nodes in a tree are in the costs above, or shared
@@ -112,22 +113,23 @@ func (t *turn) discard(m *message) {
 
 // hold counts a delivery that a session keeps, in a queue or in flight.
 func (t *turn) hold(d *delivery) {
-	t.tally.held += waitCost
+	t.tally.held += waitCost + int64(idCost*len(d.ids))
 	t.keep(d.m)
 }
 
 // release is the end of hold.
 func (t *turn) release(d *delivery) {
-	t.tally.held -= waitCost
+	t.tally.held -= waitCost + int64(idCost*len(d.ids))
 	t.discard(d.m)
 }
 
 // cost is what hold is about to count.
 func (d *delivery) cost() int64 {
-	if d.m.holders.Load() > 0 {
-		return waitCost
+	n := waitCost + idCost*len(d.ids)
+	if d.m.holders.Load() == 0 {
+		n += d.m.size + messageCost
 	}
-	return waitCost + int64(d.size())
+	return int64(n)
 }
 
 // affordsFlight reports whether d may be in flight to s. s.mu is held.

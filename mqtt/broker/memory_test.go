@@ -38,12 +38,13 @@ func (w *world) recount() (standing, moving int64) {
 		}
 		for _, q := range []*queue{&s.queue, &s.queue0} {
 			for i := range q.n {
-				moving += waitCost
-				keep(q.ring[(q.head+i)%len(q.ring)].m)
+				d := q.ring[(q.head+i)%len(q.ring)]
+				moving += waitCost + int64(4*len(d.ids))
+				keep(d.m)
 			}
 		}
 		for _, e := range s.sender.All() {
-			moving += waitCost
+			moving += waitCost + int64(4*len(e.Value.ids))
 			keep(e.Value.m)
 		}
 		s.mu.Unlock()
@@ -57,6 +58,9 @@ func (w *world) recount() (standing, moving int64) {
 		}
 		for _, r := range c.topics {
 			standing += topicCost + int64(len(r.topic)+routeCost*len(r.direct)+8*len(r.groups))
+			for _, to := range r.direct {
+				standing += int64(4 * len(to.ids))
+			}
 		}
 		c.feeding.Unlock()
 	}
@@ -128,8 +132,12 @@ func (x *chaos) act(p *peer) {
 	id := mqtt.PacketID(1 + x.r.IntN(20))
 	switch x.r.IntN(12) {
 	case 0, 1:
-		p.send(&mqtt.Subscribe{PacketID: id, Subscriptions: []mqtt.Subscription{
-			{Filter: pick(x.r, chaosFilters), QoS: mqtt.QoS(x.r.IntN(3))}, {Filter: pick(x.r, chaosFilters), QoS: mqtt.QoS(x.r.IntN(3))}}})
+		s := &mqtt.Subscribe{PacketID: id, Subscriptions: []mqtt.Subscription{
+			{Filter: pick(x.r, chaosFilters), QoS: mqtt.QoS(x.r.IntN(3))}, {Filter: pick(x.r, chaosFilters), QoS: mqtt.QoS(x.r.IntN(3))}}}
+		if p.v == mqtt.V50 && x.r.IntN(2) == 0 {
+			s.Properties = mqtt.Properties{mqtt.Num(mqtt.SubscriptionIdentifier, uint32(id))}
+		}
+		p.send(s)
 	case 2:
 		p.send(&mqtt.Unsubscribe{PacketID: id, Filters: []string{pick(x.r, chaosFilters), pick(x.r, chaosFilters)}})
 	case 3:
@@ -174,7 +182,7 @@ func (x *chaos) publish(p *peer, id mqtt.PacketID) {
 // with what is spared for those who keep up, and 0 in the end.
 func TestMemoryIsAccountedFor(t *testing.T) {
 	for _, limit := range []int64{0, 60_000, 15_000} {
-		for seed := range uint64(6) {
+		for seed := range uint64(3) {
 			inWorld(t, Options{MaxMemory: limit, MaxRetainedBytes: limit / 3, MaxQueue: 50, ReceiveMaximum: 20}, func(w *world) {
 				x := &chaos{w, rand.New(rand.NewPCG(seed, uint64(limit))), make(map[string]*peer)}
 				for i := range 400 {
@@ -334,5 +342,44 @@ func TestMaxMemoryInFlight(t *testing.T) {
 			p.drop()
 		}
 		equal(w.t, "memory", w.underWay(), 0)
+	})
+}
+
+// Filters that all match one topic, each with its identifier, make a message that
+// is many times as large for one session, in its queue as well; and no more work
+// than there are filters.
+func TestOverlappingIdentifiersAreCounted(t *testing.T) {
+	inWorld(t, Options{MaxMemory: 2 << 20}, func(w *world) {
+		name := strings.Repeat("a/", 12) + "a"
+		s := &session{}
+		var rs []route
+		const n = 4096
+		for i := range n {
+			rs = append(rs, route{s: s, ids: []uint32{uint32(i + 1)}})
+		}
+		if allocs := testing.AllocsPerRun(1, func() { equal(t, "routes", len(mergeRoutes(append([]route(nil), rs...))), 1) }); allocs > 10 {
+			t.Errorf("%v allocations for %d filters", allocs, n)
+		}
+		sub, _ := w.connect(mqtt.V50, "sub", persistent)
+		for i := range 512 {
+			levels := strings.Split(name, "/")
+			for bit := range 9 {
+				if i>>bit&1 == 1 {
+					levels[bit] = "+"
+				}
+			}
+			sub.send(&mqtt.Subscribe{PacketID: 1, Properties: mqtt.Properties{mqtt.Num(mqtt.SubscriptionIdentifier, uint32(i+1))},
+				Subscriptions: []mqtt.Subscription{{Filter: strings.Join(levels, "/"), QoS: mqtt.QoS1}}})
+			next[*mqtt.Suback](sub)
+		}
+		sub.drop()
+		pub := w.client(mqtt.V50, "pub")
+		before := w.underWay()
+		for range 100 {
+			pub.put(publish(mqtt.QoS1, 1, name, "x"))
+		}
+		if grown := w.underWay() - before; grown < 100*4*512 {
+			t.Errorf("100 messages with 512 identifiers are counted as %d bytes", grown)
+		}
 	})
 }

@@ -15,7 +15,7 @@ type delivery struct {
 }
 
 // size is what a delivery counts against Options.MaxQueueBytes.
-func (d *delivery) size() int { return d.m.size + messageCost }
+func (d *delivery) size() int { return d.m.size + messageCost + idCost*len(d.ids) }
 
 // queue holds the deliveries that wait for room in flight, or for the client to
 // come back, in order. It is a ring that exists only while it holds something.

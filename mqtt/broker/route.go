@@ -192,7 +192,11 @@ func (c *conn) forgetRoutes(t *turn) {
 }
 
 func (r *routing) cost() int64 {
-	return topicCost + int64(len(r.topic)+routeCost*len(r.direct)+8*len(r.groups))
+	n := topicCost + len(r.topic) + routeCost*len(r.direct) + 8*len(r.groups)
+	for i := range r.direct {
+		n += idCost * len(r.direct[i].ids)
+	}
+	return int64(n)
 }
 
 // match appends a route for each session with a matching subscription that may
@@ -223,17 +227,34 @@ func (b *Broker) match(dst []route, t *turn, acl *access.ACL, topic string, from
 func mergeRoutes(rs []route) []route {
 	slices.SortStableFunc(rs, func(a, b route) int { return cmp.Compare(a.s.serial, b.s.serial) })
 	out := rs[:0]
-	for _, r := range rs {
-		if n := len(out); n > 0 && out[n-1].s == r.s {
-			last := &out[n-1]
-			last.qos, last.rap = max(last.qos, r.qos), last.rap || r.rap
-			last.ids = append(last.ids[:len(last.ids):len(last.ids)], r.ids...)
-			continue
+	for i := 0; i < len(rs); {
+		r, n := rs[i], 1
+		for i+n < len(rs) && rs[i+n].s == r.s {
+			n++
+		}
+		if n > 1 {
+			r.merge(rs[i+1 : i+n])
 		}
 		out = append(out, r)
+		i += n
 	}
 	clear(rs[len(out):])
 	return out
+}
+
+// merge adds the others of the session. One may have thousands that overlap.
+func (r *route) merge(others []route) {
+	n := len(r.ids)
+	for i := range others {
+		n += len(others[i].ids)
+	}
+	if n > len(r.ids) {
+		r.ids = append(make([]uint32, 0, n), r.ids...)
+	}
+	for i := range others {
+		r.qos, r.rap = max(r.qos, others[i].qos), r.rap || others[i].rap
+		r.ids = append(r.ids, others[i].ids...)
+	}
 }
 
 // distribute sends t.pub to all who subscribed to it. It reports whether there

@@ -82,7 +82,7 @@ func (s *Summary) read(tx *bbolt.Tx) error {
 	if len(s.Problems) > 0 {
 		return nil // what it holds cannot be relied on
 	}
-	s.FreeBytes = freeBytes(tx.DB())
+	s.FreeBytes = freeBytes(tx.DB(), tx.DB().Info().PageSize)
 	b, err := newBuckets(tx)
 	if err != nil {
 		return err

@@ -68,6 +68,7 @@ type Disk struct {
 	lock *bbolt.DB // an empty database is the portable lock
 	db   *bbolt.DB
 
+	pageSize    int
 	opened      uint64 // how often, this time included
 	lastSession atomic.Uint64
 
@@ -127,7 +128,8 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 			return nil, err
 		}
 	}
-	d = &Disk{opt: opt, path: path, lock: lock, db: db, wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
+	// Info looks at the mapping, and later that may be on the move.
+	d = &Disk{opt: opt, path: path, lock: lock, db: db, pageSize: db.Info().PageSize, wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
 	d.txn = txn{d: d, fresh: map[uint64]*Message{}, refs: map[uint64]int{}}
 	if err := errors.Join(d.view(d.findLast), d.countOpening()); err != nil {
 		_ = db.Close()
@@ -323,7 +325,7 @@ const compactFrom = 16 << 20
 
 // worthCompacting reports whether most of the file is empty.
 func worthCompacting(db *bbolt.DB) bool {
-	size, free := fileSize(db.Path()), freeBytes(db)
+	size, free := fileSize(db.Path()), freeBytes(db, db.Info().PageSize)
 	return size >= compactFrom && free > size/4*3
 }
 
@@ -335,9 +337,9 @@ func fileSize(path string) int64 {
 	return info.Size()
 }
 
-func freeBytes(db *bbolt.DB) int64 {
+func freeBytes(db *bbolt.DB, pageSize int) int64 {
 	s := db.Stats()
-	return int64(s.FreePageN+s.PendingPageN) * int64(db.Info().PageSize)
+	return int64(s.FreePageN+s.PendingPageN) * int64(pageSize)
 }
 
 // compact writes what the file holds into another and puts that in its place.
@@ -457,7 +459,7 @@ func (d *Disk) Stats() Stats {
 	s := d.stats
 	s.Pending = d.bytes
 	d.mu.Unlock()
-	s.FileBytes, s.FreeBytes = fileSize(d.path), freeBytes(d.db)
+	s.FileBytes, s.FreeBytes = fileSize(d.path), freeBytes(d.db, d.pageSize)
 	return s
 }
 

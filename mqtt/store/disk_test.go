@@ -194,3 +194,29 @@ func fill(t testing.TB, d *store.Disk, n, sessions int) []store.SessionID {
 	}
 	return ids
 }
+
+// TestStatsMeanwhile asks while the file grows.
+func TestStatsMeanwhile(t *testing.T) {
+	d := openDisk(t, t.TempDir(), store.Options{})
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = d.Stats(), d.Err()
+				if _, err := d.ReadQueue(1, 0, 10, 1000); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	fill(t, d, 5000, 10)
+	close(stop)
+	asking.Wait()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -135,6 +135,7 @@ func TestDecode(t *testing.T) {
 		{"protobuf:house.proto#house.Reading", "", `{"room":"","celsius":0,"samples":[],"state":"OFF","serial":"0"}`},
 		{"protobuf:house.desc#Reading", "0a0161", `{"room":"a","celsius":0,"samples":[],"state":"OFF","serial":"0"}`},
 		{"protobuf:house.proto#Outer", "0a030a0161120608a0dc9ec305", `{"reading":{"room":"a","celsius":0,"samples":[],"state":"OFF","serial":"0"},"at":"2016-12-31T13:09:52Z"}`},
+		{"protobuf:import/deep/up.proto", "0a020801", `{"one":{"n":1}}`},
 		{"avro:reading.avsc", "08726f6f6d 000046c1 00 04 0204 00", `{"room":"room","celsius":-12.375,"note":null,"samples":[1,2]}`},
 	}
 	for _, tt := range tests {

@@ -26,8 +26,8 @@ type protobufCodec struct {
 }
 
 // newProtobuf reads FILE#MESSAGE. The file is source, or a descriptor set where
-// its name does not end in .proto. Imports are looked for beside it. #MESSAGE
-// may be left out if there is one message only.
+// its name does not end in .proto. Imports are looked for beside it and in the
+// directories above. #MESSAGE may be left out if the file has one message only.
 func newProtobuf(args string, read ReadFile) (Codec, error) {
 	file, name := args, ""
 	if i := strings.LastIndexByte(args, '#'); i >= 0 {
@@ -53,7 +53,7 @@ func compile(file string, read ReadFile) (*protoregistry.Files, string, error) {
 	dir, main := filepath.Split(file)
 	c := protocompile.Compiler{Resolver: protocompile.WithStandardImports(&protocompile.SourceResolver{
 		Accessor: func(p string) (io.ReadCloser, error) {
-			text, err := read(filepath.Join(dir, filepath.FromSlash(p)))
+			text, err := readImport(dir, p, read)
 			return io.NopCloser(bytes.NewReader(text)), err
 		},
 	})}
@@ -63,6 +63,24 @@ func compile(file string, read ReadFile) (*protoregistry.Files, string, error) {
 	}
 	files := &protoregistry.Files{}
 	return files, main, register(files, out[0])
+}
+
+// readImport looks beside the main file and in the directories above it, for
+// imports are named from the top of a tree. The error is that of the first.
+func readImport(dir, name string, read ReadFile) ([]byte, error) {
+	name = filepath.FromSlash(name)
+	text, err := read(filepath.Join(dir, name))
+	for up := filepath.Clean(dir); err != nil; {
+		parent := filepath.Dir(up)
+		if parent == up {
+			return nil, err
+		}
+		up = parent
+		if text, e := read(filepath.Join(up, name)); e == nil {
+			return text, nil
+		}
+	}
+	return text, nil
 }
 
 // register adds a file behind those that it imports.

@@ -23,6 +23,7 @@ type sparkplugCodec struct {
 	mu    sync.Mutex
 	nodes map[string]*births // by GROUP/NODE
 	known int                // metrics in nodes
+	most  int                // maxBirths
 }
 
 // births are the metrics that one edge node has announced.
@@ -58,7 +59,7 @@ func newSparkplug(string, ReadFile) (Codec, error) {
 		return nil, err
 	}
 	payload, err := findMessage(files, main, "Payload")
-	return &sparkplugCodec{payload: payload, types: dynamicpb.NewTypes(files), nodes: make(map[string]*births)}, err
+	return &sparkplugCodec{payload: payload, types: dynamicpb.NewTypes(files), nodes: make(map[string]*births), most: maxBirths}, err
 }
 
 // Decode prints the names of the specification. STATE messages are JSON.
@@ -106,7 +107,7 @@ func (c *sparkplugCodec) remember(node, device string, m protoreflect.Message) {
 	list := m.Get(field(m, "metrics")).List()
 	for i := range list.Len() {
 		metric := list.Get(i).Message()
-		if c.known+len(b.aliases)+len(b.names)-before >= maxBirths {
+		if c.known+len(b.aliases)+len(b.names)-before >= c.most {
 			break
 		}
 		name, kind := metric.Get(field(metric, "name")).String(), dataType(metric.Get(field(metric, "datatype")).Uint())

@@ -139,6 +139,10 @@ func run(ctx context.Context, args []string, s *Stdio) (string, error) {
 	if err != nil {
 		return name, err
 	}
+	if words.version {
+		_, err := fmt.Fprintln(s.Out, "mqt", version())
+		return name, err
+	}
 	if words.help {
 		printCommandHelp(s.Out, c)
 		return name, nil

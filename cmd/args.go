@@ -12,9 +12,11 @@ import (
 // words is a command line after mosquitto's rules: a flag is a whole word, and
 // a flag with a value takes the next word whatever that begins with.
 type words struct {
-	help   bool
-	given  []given
-	places []string // words that are no flags
+	help bool
+	// version: --version behind the command, where mosquitto_sub has it.
+	version bool
+	given   []given
+	places  []string // words that are no flags
 }
 
 // given is a flag as it came.
@@ -36,7 +38,7 @@ func parseWords(c *cli.Command, args []string) (*words, error) {
 		}
 		i += n
 	}
-	if w.help {
+	if w.help || w.version {
 		return w, nil
 	}
 	w.environment(c)
@@ -51,6 +53,9 @@ func parseWords(c *cli.Command, args []string) (*words, error) {
 func (w *words) word(c *cli.Command, args []string) (int, error) {
 	typed := args[0]
 	switch {
+	case typed == "--version" && lookup(c, typed) == nil:
+		w.version = true
+		return 1, nil
 	case typed == "--help":
 		w.help = true
 		return 1, nil

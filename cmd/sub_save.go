@@ -33,7 +33,7 @@ func newSaver(dir string, json bool) (*saver, error) {
 	return &saver{root: root, json: json}, nil
 }
 
-func (s *saver) close() { s.root.Close() }
+func (s *saver) close() { _ = s.root.Close() } // nothing was kept back
 
 // save writes a message. The payload's file is there before the object's.
 func (s *saver) save(m *format.Received) error {

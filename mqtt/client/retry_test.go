@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,10 +89,13 @@ func TestGivesUpHanging(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, within())
 		go func() {
+			var open []net.Conn
 			for nc := range f.conns {
-				defer nc.Close()
-				buf := make([]byte, 1024)
-				_, _ = nc.Read(buf)
+				open = append(open, nc)
+				_, _ = nc.Read(make([]byte, 1024))
+			}
+			for _, nc := range open {
+				nc.Close()
 			}
 		}()
 		began := time.Now()

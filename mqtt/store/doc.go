@@ -104,5 +104,7 @@
 // one that is almost empty is written anew.
 //
 // Every record has a checksum, and a damaged one is ErrCorrupt, never a message.
-// The database has no checksums for its own pages.
+// The database has no checksums for its own pages: a hit there is mostly
+// ErrCorrupt as well, but if the list of free pages has to be found by a walk, it
+// can end the process at the start.
 package store

@@ -80,8 +80,14 @@ topic. What cannot be decoded is printed as {"decode_error":...,"payload":...}, 
 payload stays, followed by "decoded". %p is the decoded payload, %x %X %l are of the one that came.
 
 --jq and --until see what --json prints, with .payload parsed where it is JSON; a payload that is not
-text is .payload_base64. A command of --exec has the payload as its stdin, and MQTT_TOPIC, MQTT_QOS,
-MQTT_RETAIN and so on in its environment.`,
+text is .payload_base64, and --decode adds .decoded.
+
+--exec: the payload is the command's stdin, and its environment has MQTT_TOPIC, MQTT_QOS, MQTT_RETAIN, MQTT_DUP,
+MQTT_MESSAGE_ID, MQTT_CONTENT_TYPE, MQTT_RESPONSE_TOPIC, MQTT_CORRELATION_DATA (or, if that is no text,
+MQTT_CORRELATION_DATA_BASE64), MQTT_MESSAGE_EXPIRY_INTERVAL, MQTT_PAYLOAD_FORMAT_INDICATOR, MQTT_SUBSCRIPTION_IDENTIFIER,
+MQTT_USER_PROPERTY_NAME (in capitals, with _ for what is no letter or digit; the first of a name) and
+MQTT_USER_PROPERTIES (all, as in JSON). What the message has not is not set.
+--save: files are named TIME-NUMBER-TOPIC, with + in the place of / and %XX of what no file's name may hold.`,
 		Flags:  flags(o.flags, o.connect.flags(s, "subscribe", "unsubscribe")),
 		Action: func(c *cli.Context) error { return o.run(c.Context, s) },
 	}

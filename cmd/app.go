@@ -12,7 +12,9 @@
 //	properties.go     -D and the long flags of the properties
 //	broker.go         the server: broker_flags.go, config.go (broker.yaml), listen.go,
 //	                  reload.go (SIGHUP), metrics.go, systemd.go
-//	pub.go payload.go sub.go bench.go completion.go …
+//	pub.go            payload.go (what comes in), pub_send.go (what becomes of it),
+//	                  pub_zero.go, pub_topic.go, pub_template.go, pub_rate.go
+//	sub.go bench.go completion.go …
 package cmd
 
 import (

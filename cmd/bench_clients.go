@@ -25,7 +25,6 @@ import (
 type benchText struct {
 	parser template.Parser
 	rows   [][]string
-	role   string
 	run    string
 	seed   uint64
 }

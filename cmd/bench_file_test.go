@@ -90,7 +90,7 @@ func TestBenchFileFaults(t *testing.T) {
 		args   string
 		want   string
 	}{
-		{[]string{"clients: 20", "cleints: 20"}, "", "line 5: field cleints not found"},
+		{[]string{"clients: 20", "klients: 20"}, "", "line 5: field klients not found"},
 		{[]string{"do: drain", "don: drain"}, "", "line 13: field don not found"},
 		{[]string{"abort: true", "abrot: true"}, "", "line 16: field abrot not found"},
 		{[]string{"version: 1", "version: 2"}, "", "version: 2: this program reads version 1"},
@@ -104,7 +104,7 @@ func TestBenchFileFaults(t *testing.T) {
 		{[]string{"how: rst", "how: hard"}, "", "no action hard"},
 		{[]string{"steady: delivered", "staedy: delivered"}, "", `no phase "staedy"`},
 		{[]string{"poisson", "burst"}, "", "groups.devices.arrival"},
-		{[]string{"", ""}, "--set groups.devices.cleints=1", "field cleints not found"},
+		{[]string{"", ""}, "--set groups.devices.klients=1", "field klients not found"},
 		{[]string{"", ""}, "--set groups", "write KEY=VALUE"},
 		{[]string{"", ""}, "--set phases.nowhere.for=1", "there is no nowhere"},
 		{[]string{"version: 1", "version: ["}, "", "did not find"},

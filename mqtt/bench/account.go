@@ -92,7 +92,7 @@ func (r *runner) phaseResults() []PhaseResult {
 	for _, p := range r.phases {
 		res := PhaseResult{Name: p.step.Name, Recorded: p.step.Record, From: p.from, To: p.to, Traffic: p.all.traffic(p.to - p.from)}
 		if p.step.Do == DoLoad {
-			for _, l := range r.loads(p.step, measured, 0) {
+			for _, l := range r.loads(p.step, 0) {
 				if l != nil {
 					res.Target += max(l.from, l.to)
 				}

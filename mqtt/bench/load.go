@@ -49,7 +49,7 @@ func (l *load) quota(i, n int) uint64 {
 }
 
 // loads are the loads of a step.
-func (r *runner) loads(s *Step, k kind, start time.Duration) []*load {
+func (r *runner) loads(s *Step, start time.Duration) []*load {
 	counts := r.shareCount(s)
 	all := make([]*load, len(r.groups))
 	for i, g := range r.groups {

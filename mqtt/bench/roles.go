@@ -23,6 +23,7 @@ func (s *Scenario) fillRole() {
 		s.Jitter = cmp.Or(s.Jitter, DefaultJitter)
 	case RoleResume:
 		s.Duration = cmp.Or(s.Duration, DefaultBacklog)
+		s.WarmUp = cmp.Or(s.WarmUp, -1)
 	}
 }
 

@@ -134,7 +134,7 @@ type runner struct {
 	measureFrom             atomic.Int64 // on the run's clock
 	connectTook             time.Duration
 	measuredFor, drainedFor time.Duration
-	cpuLast, cpuAll         time.Duration
+	cpuAll                  time.Duration
 	lastLost                int64
 	cost                    cost
 }

@@ -103,7 +103,7 @@ type Scenario struct {
 	Subscribers int
 
 	// QoS is that of the publishers, which take turns in it: {0, 1, 1} lets two
-	// thirds publish at QoS 1. Default {0, 1, 2}.
+	// thirds publish at QoS 1. Default {0, 1, 2}; of RoleResume {1, 2}.
 	QoS []mqtt.QoS
 	// SubscriberQoS is that of the subscriptions, in turns. Default: as high as
 	// the publishers that they read.
@@ -305,6 +305,9 @@ func (s *Scenario) validateNumbers(fault func(string, ...any)) {
 func (s *Scenario) fill() {
 	s.Role = cmp.Or(s.Role, RolePubSub)
 	s.Shape = cmp.Or(s.Shape, Pairs)
+	if len(s.QoS) == 0 && s.Role == RoleResume { // nothing is kept of QoS 0
+		s.QoS = []mqtt.QoS{mqtt.QoS1, mqtt.QoS2}
+	}
 	if len(s.QoS) == 0 {
 		s.QoS = []mqtt.QoS{mqtt.QoS0, mqtt.QoS1, mqtt.QoS2}
 	}

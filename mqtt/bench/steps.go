@@ -29,7 +29,7 @@ func (r *runner) step(ctx context.Context, s *Step) error {
 	err := r.do(ctx, p)
 	p.to = r.now()
 	switch {
-	case !s.Record || s.Do == DoDrain:
+	case !s.Record || s.Do == DoDrain || s.Do == DoResume: // nothing is sent
 	case s.Do == DoLoad || s.Do == DoHold: // the pacer's overtime is no time to send in
 		r.measuredFor += min(p.to-p.from, s.For)
 	default:
@@ -285,7 +285,7 @@ func (r *runner) loadStep(ctx context.Context, p *phaseTally, load bool) {
 			sleep(ctx, start+s.For-r.now())
 			return
 		}
-		loads := r.loads(s, k, start)
+		loads := r.loads(s, start)
 		r.inParallel(func(sh *shard) { sh.run(ctx, k, loads) })
 		if end := start + s.For; len(s.Actions) > 0 && r.now() < end {
 			sleep(ctx, end-r.now())

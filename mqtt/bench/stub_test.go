@@ -165,7 +165,7 @@ func (c *stubConn) handle(n int, pkt mqtt.Packet) bool {
 			c.send(&mqtt.Connack{ReasonCode: mqtt.ServerBusy})
 			return false
 		}
-		c.id, c.keep = string(p.ClientID), p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0) > 0 || p.Version < mqtt.V50 && !p.CleanStart
+		c.id, c.keep = p.ClientID, p.Properties.NumberOr(mqtt.SessionExpiryInterval, 0) > 0 || p.Version < mqtt.V50 && !p.CleanStart
 		old := c.s.away[c.id]
 		delete(c.s.away, c.id)
 		if p.CleanStart {

@@ -26,7 +26,6 @@ type subscriber struct {
 
 	gaps       atomic.Uint32 // Sessions that were lost: what was sent meanwhile is not for it
 	subscribed atomic.Int64  // when SUBSCRIBE was due, until the first retained message
-	first      int64         // retained messages that came
 }
 
 // share is the account of a Shared Subscription: what any of its members saw.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -134,12 +135,15 @@ func dial(ctx context.Context, t *testing.T, url string) *client.Client {
 
 // watcher is a stderr that tells when a word was written.
 type watcher struct {
+	mu   sync.Mutex // as a file, it is written to from everywhere
 	word string
 	text []byte
 	seen chan struct{}
 }
 
 func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	before := bytes.Contains(w.text, []byte(w.word))
 	if w.text = append(w.text, p...); !before && bytes.Contains(w.text, []byte(w.word)) {
 		close(w.seen)

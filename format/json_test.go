@@ -234,6 +234,8 @@ func FuzzDecodeJSON(f *testing.F) {
 		f.Add((&JSON{}).Append(nil, m))
 		f.Add((&JSON{Value: true}).Append(nil, m))
 	}
+	f.Add([]byte(`{"topic":"t","payload":"x","decoded":{"a":[1]},"decode_error":"no cbor"}`))
+	f.Add([]byte(`{"topic":"t","payload_base64":"/w==","decoded_base64":"/w=="}`))
 	f.Add([]byte(`{"topic":"t","retain":1,"tst":"2026-01-02T03:04:05Z","properties":{"user-properties":{"a":"1","a":"2"}}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		m, err := DecodeJSON(line)

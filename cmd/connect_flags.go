@@ -262,6 +262,9 @@ func (o *connectOptions) endpoint() (*transport.Endpoint, error) {
 	if port := o.flag["port"].origin; (port == fromArgs || port > url.origin) && e.Scheme != transport.SchemeUnix {
 		e.Port = strconv.Itoa(int(o.port))
 	}
+	if f := o.flag["no-tls"]; o.tls.off && f.origin >= url.origin && e.TLS() {
+		return nil, &usageError{text: fmt.Sprintf("%s, and %s has TLS", f.typed, e), hint: "begin the URL with mqtt:// or ws://"}
+	}
 	for _, name := range []string{"tls", "cafile", "capath", "cert"} { // in plain text without a word it must not go
 		if f := o.flag[name]; (f.origin == fromArgs || f.origin == fromFile && url.origin == fromFile) && !e.TLS() {
 			return nil, &usageError{text: fmt.Sprintf("%s is for TLS, and %s has none", f.typed, e), hint: "begin the URL with mqtts:// or wss://"}

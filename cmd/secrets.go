@@ -109,7 +109,7 @@ func readSecret(ctx context.Context, in *os.File, out io.Writer, prompt string) 
 	select {
 	case a = <-read:
 	case <-ctx.Done(): // the read goes on until the program ends
-		a.err = errors.Join(ctx.Err(), term.Restore(fd, before))
+		a.err = errors.Join(errInterrupted, term.Restore(fd, before))
 	}
 	fmt.Fprintln(out)
 	return a.b, a.err
@@ -145,7 +145,7 @@ func commandOutput(ctx context.Context, flag, line string, stderr io.Writer) ([]
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, &commandError{fmt.Errorf("%s: no end within %v", flag, commandTimeout)}
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, errInterrupted
 	case len(out) > maxSecret:
 		return nil, &commandError{fmt.Errorf("%s: it prints more than %d bytes", flag, maxSecret)}
 	case err != nil:
@@ -157,6 +157,9 @@ func commandOutput(ctx context.Context, flag, line string, stderr io.Writer) ([]
 	}
 	return out, nil
 }
+
+// errInterrupted is Ctrl-C while a secret is waited for.
+var errInterrupted = errors.New("interrupted")
 
 // commandError is a command that gave no secret.
 type commandError struct{ err error }

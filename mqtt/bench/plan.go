@@ -37,7 +37,7 @@ type Plan struct {
 	// NoDefaultRules.
 	Rules          []Rule
 	NoDefaultRules bool
-	// InconclusiveOK lets a rule with too few samples pass.
+	// InconclusiveOK lets rules and runs with too few samples pass.
 	InconclusiveOK bool
 	NoTracking     bool
 	// Keep leaves retained messages and Sessions behind.

@@ -37,7 +37,7 @@ func (rep *Report) judge(missed, due int64, rules []Rule, v view, inconclusiveOK
 		{ContractBroken, rep.brokenContract()},
 		{Invalid, rep.Generator.Faults},
 		{ThresholdFailed, rep.failedThresholds()},
-		{Inconclusive, rep.tooFew()},
+		{Inconclusive, rep.tooFew(inconclusiveOK)},
 	}
 	rep.Verdict = Pass
 	for _, v := range slices.Backward(verdicts) {
@@ -94,7 +94,7 @@ func (rep *Report) brokenContract() []string {
 }
 
 // tooFew says what there are too few samples of.
-func (rep *Report) tooFew() []string {
+func (rep *Report) tooFew(allowed bool) []string {
 	var reasons []string
 	for _, t := range rep.Thresholds {
 		if t.Inconclusive && !t.OK {
@@ -104,6 +104,9 @@ func (rep *Report) tooFew() []string {
 	if n, what := rep.principal(); n < minSamples {
 		if rep.Interrupted && n == 0 {
 			return append(reasons, "it was interrupted before anything was measured")
+		}
+		if allowed {
+			return reasons
 		}
 		reasons = append(reasons, fmt.Sprintf("%d %s are too few to conclude from, at least %d are needed", n, what, minSamples))
 	}

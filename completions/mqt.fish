@@ -276,7 +276,7 @@ complete -c mqt -n '__fish_seen_subcommand_from bench' -l set -x -d 'KEY=VALUE i
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l schema -d 'print the JSON Schema of the file'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l threshold -x -d 'RULE that must hold: \'e2e.p99 < 20ms\', \'delivered.rate >= target * 0.99\'; may be repeated'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l no-default-thresholds -d 'do without those that hold for every run'
-complete -c mqt -n '__fish_seen_subcommand_from bench' -l inconclusive-ok -d 'let a threshold with too few samples pass'
+complete -c mqt -n '__fish_seen_subcommand_from bench' -l inconclusive-ok -d 'let thresholds and runs with too few samples pass'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l dry-run -d 'check everything, show what would be done, and connect to nothing'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -s o -l output -x -d 'KIND=FILE to write the result to: json=FILE, text=FILE; - is stdout; may be repeated'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l json -d 'print the result as JSON, and the text on stderr'

@@ -379,7 +379,7 @@ _mqt() {
       '*--schema[print the JSON Schema of the file]' \
       '*--threshold[RULE that must hold\: '\''e2e.p99 < 20ms'\'', '\''delivered.rate >= target * 0.99'\''; may be repeated]:RULE: ' \
       '*--no-default-thresholds[do without those that hold for every run]' \
-      '*--inconclusive-ok[let a threshold with too few samples pass]' \
+      '*--inconclusive-ok[let thresholds and runs with too few samples pass]' \
       '*--dry-run[check everything, show what would be done, and connect to nothing]' \
       '*-o[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--output[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \

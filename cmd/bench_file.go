@@ -400,7 +400,7 @@ func expandEnv(s string) (string, error) {
 func (o *benchOptions) filePlan(f *benchFile, c client.Options) (*bench.Plan, error) {
 	p := &bench.Plan{
 		Client: c, Dial: benchDial, Name: f.Name, Tool: "mqt " + version(), RunID: o.runID, Seed: cmp.Or(o.seed, f.Seed),
-		NoTracking: o.noTracking || f.Track == "none", Keep: o.keep, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
+		NoTracking: o.noTracking || f.Track == "none", Keep: o.keep, Precise: o.precise, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
 		Connecting: cmp.Or(o.connecting, f.Connecting), ConnectRate: cmp.Or(o.connectRate, float64(f.ConnRate)),
 	}
 	if p.RunID == "" {

@@ -57,6 +57,7 @@ type benchOptions struct {
 	creds, certs, keys, sources     string
 	thresholds                      []string
 	noDefaults, inconclusiveOK, dry bool
+	precise                         bool
 	search                          bench.Search
 	brokerCmd                       string
 	set                             []string
@@ -103,6 +104,7 @@ func (o *benchOptions) loadFlags() []*option {
 		g.value("arrival", "`ARRIVAL` of messages: uniform, poisson, or burst:N for N at once (default: uniform)", o.readArrival),
 		g.duration("ramp", "`TIME` in which the rate grows from 0, before all else", &o.ramp),
 		g.value("steps", "`RATE:TIME,...` one after the other, instead of --rate and --duration: 1k:30s,5k:30s", o.readLevels),
+		g.value("pacer", "`HOW` sends are timed: timer, or precise for less lag and more CPU time (default: timer)", o.readPacer).oneOf("timer", "precise"),
 		g.toggle("max", "send as fast as the server acknowledges", &o.max),
 		number(g, "inflight max-inflight F M", "`NUMBER` of QoS 1 and 2 messages that a publisher may have under way", &o.inFlight, 1, 65535),
 		g.duration("duration", "`TIME` to measure (default: 10s)", &o.duration),
@@ -194,7 +196,7 @@ func (o *benchOptions) scenario(c client.Options) (bench.Scenario, error) {
 		Ramp: o.ramp, Levels: o.levels, Hold: o.hold, WarmUp: o.warmUp, Duration: o.duration, Drain: o.drain, Count: int64(o.limit),
 		Connecting: o.connecting, ConnectRate: o.connectRate, RunID: o.runID, TopicPrefix: o.prefix, Seed: o.seed,
 		Waves: o.waves, Pick: o.pick, Cut: o.cut, Over: o.over, After: o.after, Jitter: o.jitter,
-		Retain: o.retain, KeepSession: o.keepSession, Keep: o.keep, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
+		Precise: o.precise, Retain: o.retain, KeepSession: o.keepSession, Keep: o.keep, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
 	}
 	if o.noWarmUp {
 		s.WarmUp = -1
@@ -342,6 +344,14 @@ func (o *benchOptions) readArrival(s string) (err error) {
 	if err != nil || burst != (o.arrival == bench.Bursts) || burst && o.burst < 1 ||
 		!burst && o.arrival != bench.Uniform && o.arrival != bench.Poisson {
 		return errors.New("it is uniform, poisson, or burst:N")
+	}
+	return nil
+}
+
+func (o *benchOptions) readPacer(s string) error {
+	o.precise = s == "precise"
+	if !o.precise && s != "timer" {
+		return errors.New("it is timer or precise")
 	}
 	return nil
 }

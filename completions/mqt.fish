@@ -245,6 +245,7 @@ complete -c mqt -n '__fish_seen_subcommand_from bench' -l interval_of_msg -l int
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l arrival -x -d 'ARRIVAL of messages: uniform, poisson, or burst:N for N at once (default: uniform)'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l ramp -x -d 'TIME in which the rate grows from 0, before all else'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l steps -x -d 'RATE:TIME,... one after the other, instead of --rate and --duration: 1k:30s,5k:30s'
+complete -c mqt -n '__fish_seen_subcommand_from bench' -l pacer -x -a 'timer precise' -d 'HOW sends are timed: timer, or precise for less lag and more CPU time (default: timer)'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l max -d 'send as fast as the server acknowledges'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -s F -s M -l inflight -l max-inflight -x -d 'NUMBER of QoS 1 and 2 messages that a publisher may have under way'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l duration -x -d 'TIME to measure (default: 10s)'

@@ -340,6 +340,7 @@ _mqt() {
       '*--arrival[ARRIVAL of messages\: uniform, poisson, or burst\:N for N at once (default\: uniform)]:ARRIVAL: ' \
       '*--ramp[TIME in which the rate grows from 0, before all else]:TIME: ' \
       '*--steps[RATE\:TIME,... one after the other, instead of --rate and --duration\: 1k\:30s,5k\:30s]:RATE\:TIME,...: ' \
+      '*--pacer[HOW sends are timed\: timer, or precise for less lag and more CPU time (default\: timer)]:HOW:(timer precise)' \
       '*--max[send as fast as the server acknowledges]' \
       '*-F[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \
       '*-M[NUMBER of QoS 1 and 2 messages that a publisher may have under way]:NUMBER: ' \

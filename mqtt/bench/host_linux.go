@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // hostCounters are what the kernel counts; those that it does not tell are 0.
@@ -78,6 +79,13 @@ func column(path, table, name string) (n uint64) {
 func atou(s string) uint64 {
 	n, _ := strconv.ParseUint(s, 10, 64) // 0 for what is none
 	return n
+}
+
+// nap sleeps by the kernel's clock, which is more exact than a timer of Go's and
+// keeps a thread.
+func nap(d time.Duration) {
+	t := syscall.NsecToTimespec(int64(d))
+	_ = syscall.Nanosleep(&t, nil) // cut short by a signal: the caller looks at the clock
 }
 
 // descriptors are how many this process may have, and has.

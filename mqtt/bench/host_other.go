@@ -2,6 +2,8 @@
 
 package bench
 
+import "time"
+
 // hostCounters are what the kernel counts; here it is not asked.
 type hostCounters struct {
 	periods, throttled     uint64
@@ -10,6 +12,8 @@ type hostCounters struct {
 }
 
 func readHost() hostCounters { return hostCounters{} }
+
+func nap(d time.Duration) { time.Sleep(d) }
 
 func descriptors() (limit uint64, used int) { return 0, 0 }
 

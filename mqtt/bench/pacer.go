@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 const (
 	// quantum is the shortest sleep: what becomes due meanwhile leaves together.
 	quantum = 100 * time.Microsecond
+	// coarse is by how much a timer of Go can be late: what is nearer is slept for
+	// by the kernel's clock, if that is asked for.
+	coarse = 2 * time.Millisecond
 	// retryAfter is when a publisher is tried again that only TCP holds back.
 	retryAfter = time.Millisecond
 	// turnSize is how many messages are sent before the connections are flushed.
@@ -72,6 +76,10 @@ func (sh *shard) run(ctx context.Context, k kind, loads []*load) {
 	sh.reset(k, loads)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	if sh.r.s.Precise {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
 	for {
 		sh.clock()
 		next, more := sh.turn()
@@ -84,7 +92,15 @@ func (sh *shard) run(ctx context.Context, k kind, loads []*load) {
 		if len(sh.stalled) > 0 {
 			next = min(next, sh.now+retryAfter)
 		}
-		timer.Reset(max(next-sh.r.now(), quantum))
+		d := max(next-sh.r.now(), quantum)
+		if sh.r.s.Precise {
+			if d <= coarse {
+				nap(d)
+				continue
+			}
+			d -= coarse
+		}
+		timer.Reset(d)
 		select {
 		case <-timer.C:
 		case <-sh.wake:

@@ -44,6 +44,9 @@ type Plan struct {
 	Keep        bool
 	Connecting  int     // as in [Scenario]
 	ConnectRate float64 // as in [Scenario]
+	// Precise keeps a thread for each core that sleeps by the kernel's clock: less
+	// lag, for more CPU time.
+	Precise bool
 	// Watch is asked what the Server costs, where it can be watched.
 	Watch Watcher
 

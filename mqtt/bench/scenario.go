@@ -166,12 +166,14 @@ type Scenario struct {
 	Cut                 ActionKind
 	Over, After, Jitter time.Duration
 
-	// Rules, NoDefaultRules, InconclusiveOK, Seed and Keep are as in [Plan].
+	// Rules, NoDefaultRules, InconclusiveOK, Seed, Keep and Precise are as in
+	// [Plan].
 	Rules          []Rule
 	NoDefaultRules bool
 	InconclusiveOK bool
 	Seed           uint64
 	Keep           bool
+	Precise        bool
 
 	// WarmUp is load before the measurement. Default DefaultWarmUp; negative:
 	// none.

@@ -511,7 +511,7 @@ func (o *connectOptions) observeTLS(c *tls.Config, s *Stdio) {
 	}
 	if o.debug {
 		c.VerifyConnection = func(state tls.ConnectionState) error {
-			fmt.Fprintf(s.Err, "%s -- %s\n", time.Now().Format(debugTime), showTLS(state))
+			fmt.Fprintf(s.Err, "%s -- %s\n", time.Now().Format(debugTime), visible(showTLS(state)))
 			return nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode"
 
 	"mqt/mqtt"
 	"mqt/mqtt/client"
@@ -85,6 +86,23 @@ func TestExitTable(t *testing.T) {
 		code, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " ")
 		if strings.HasPrefix(line, "| ") && code[0] >= '0' && code[0] <= '9' && strings.Count(line, "|") == 3 && !codes[code] {
 			t.Errorf("the README has %s, the table has not", code)
+		}
+	}
+}
+
+// What a server says cannot act on the terminal.
+func TestExplainIsPrintable(t *testing.T) {
+	said := mqtt.Properties{mqtt.Str(mqtt.ReasonString, "\x1b]0;owned\x07 \u009b31m grün \u202e\ttab")}
+	for _, err := range []error{
+		&connectFailure{"mqtt://x", &client.ConnectError{ReasonCode: mqtt.NotAuthorized, Connack: &mqtt.Connack{ReasonCode: mqtt.NotAuthorized, Properties: said}}},
+		&connectFailure{"mqtt://x", fmt.Errorf("%w: %w", client.ErrConnectionLost, &client.DisconnectError{ReasonString: string(said[0].Value)})},
+		&client.PublishError{ReasonCode: mqtt.QuotaExceeded, ReasonString: string(said[0].Value)},
+		&connectFailure{"mqtt://x", &transport.DialError{Step: "tls", Err: x509.HostnameError{Host: "x",
+			Certificate: &x509.Certificate{DNSNames: []string{string(said[0].Value)}}}}},
+	} {
+		got := explain(err)
+		if strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) && r != '\t' }) || !strings.Contains(got, `\x1b]0;owned\a \u009b31m grün \u202e`) {
+			t.Errorf("%q", got)
 		}
 	}
 }

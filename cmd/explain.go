@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"mqt/mqtt"
 	"mqt/mqtt/client"
@@ -40,7 +42,7 @@ func explain(err error) string {
 		return ""
 	}
 	text, hint := describe(err)
-	text = shorten(oneLine(text))
+	text = shorten(visible(oneLine(text)))
 	if hint == "" {
 		return text
 	}
@@ -63,7 +65,25 @@ func plain(err error) string {
 	for _, pkg := range []string{"client: ", "transport: ", "broker: ", "access: ", "format: ", "topic: ", "mqtt: ", "bench: ", "codec: "} {
 		s = strings.ReplaceAll(s, pkg, "")
 	}
-	return s
+	return visible(s)
+}
+
+// visible shows what a server sends to a terminal without acting on it:
+// control characters are escaped.
+func visible(s string) string {
+	safe := func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' || unicode.IsPrint(r) }
+	if !strings.ContainsFunc(s, func(r rune) bool { return !safe(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if safe(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // oneLine keeps errors that were joined, and texts of others, on one line.

@@ -124,7 +124,7 @@ func (w *reportWriter) load(r *bench.Report) {
 		parts = append(parts, grouped(l.Size)+" B")
 	}
 	switch {
-	case l.Publishers == 0 && l.Role != "":
+	case l.Publishers == 0 && l.Role != "", l.Rate == 0 && !l.Max && l.Role != "":
 	case l.Max && l.InFlight > 0:
 		parts = append(parts, fmt.Sprintf("as fast as acknowledged, %d in flight", l.InFlight))
 	case l.Max:
@@ -230,6 +230,9 @@ func (w *reportWriter) rates(r *bench.Report) {
 
 func (w *reportWriter) contract(r *bench.Report) {
 	c := &r.Contract
+	if !c.Checked && r.Load.Role == bench.RoleConn {
+		return // there are no messages
+	}
 	if !c.Checked {
 		why := "the payloads are not tracked"
 		if r.Load.Tracked {

@@ -198,6 +198,16 @@ func (s *Scenario) load(p *Plan) Load {
 		Role: s.Role, Shape: s.Shape, QoS: numbers(s.QoS), SubscriberQoS: numbers(s.SubscriberQoS), Size: s.Size, Tracked: !s.NoTracking,
 		Rate: s.Rate, Max: s.Max, InFlight: s.InFlight, WarmUp: s.WarmUp, Duration: s.Duration, Count: s.Count, TopicPrefix: s.TopicPrefix,
 	}
+	switch s.Role {
+	case RoleConn:
+		l.QoS, l.SubscriberQoS, l.Shape, l.Rate, l.Size, l.WarmUp, l.Tracked = nil, nil, "", 0, 0, 0, false
+	case RoleSub:
+		l.Rate, l.Size, l.WarmUp, l.Shape = 0, 0, 0, ""
+	case RoleRetained:
+		l.Rate, l.WarmUp = 0, 0
+	case RolePub:
+		l.Shape = ""
+	}
 	for i := range p.Groups {
 		switch g := &p.Groups[i]; g.Role {
 		case RoleConn:

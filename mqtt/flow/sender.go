@@ -168,6 +168,27 @@ func (s *Sender[M]) Publish(qos mqtt.QoS, m M) (mqtt.PacketID, bool) {
 	return s.start(state, sent|counted, m)
 }
 
+// PublishAs is Publish under an identifier that the owner has chosen, for QoS 1
+// and 2. False means that the Quota is 0, or that the identifier is in use: keep
+// the message and try after the next acknowledgement.
+func (s *Sender[M]) PublishAs(id mqtt.PacketID, qos mqtt.QoS, m M) bool {
+	if s.Quota() == 0 { // [MQTT-4.9.0-2]
+		return false
+	}
+	state := PublishQoS1
+	if qos == mqtt.QoS2 {
+		state = PublishQoS2
+	}
+	seq := s.next()
+	e := s.ids.restore(id) // [MQTT-2.2.1-3], [MQTT-2.2.1-4]
+	if e == nil {
+		return false
+	}
+	s.quota.take()
+	e.seq, e.state, e.flags, e.value = seq, state, sent|counted, m
+	return true
+}
+
 // Reserve takes a Packet Identifier for a SUBSCRIBE (SubscribeSent) or
 // UNSUBSCRIBE (UnsubscribeSent). These need no quota [MQTT-3.3.4-8]. False:
 // all 65,535 identifiers are in use.

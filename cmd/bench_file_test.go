@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"mqt/mqtt/bench"
+	"mqt/mqtt/client"
 )
 
 const scenarioFile = `version: 1
@@ -218,4 +221,26 @@ func TestReadSources(t *testing.T) {
 			t.Errorf("%q: %v", in, got)
 		}
 	}
+}
+
+// Whatever a file says, it is read or refused.
+func FuzzBenchFile(f *testing.F) {
+	f.Add(scenarioFile, "groups.devices.clients=1")
+	f.Add("version: 1\ngroups: {a: }\nphases: [{}]\n", "phases.0.for=1s")
+	f.Fuzz(func(t *testing.T, text, set string) {
+		var sets []string
+		if set != "" {
+			sets = []string{set}
+		}
+		file, err := readBenchFile([]byte(text), sets)
+		if err != nil {
+			return
+		}
+		o := &benchOptions{runID: "fuzz"}
+		plan, err := o.filePlan(file, client.Options{Dial: func(context.Context) (net.Conn, error) { return nil, net.ErrClosed }})
+		if err != nil || len(plan.Groups) > 100 {
+			return
+		}
+		_ = plan.Validate()
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -213,14 +214,29 @@ func echo(c *Conn) Handler {
 
 var everyScheme = []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "mqtts://127.0.0.1:0", "ws://127.0.0.1:0", "wss://localhost:0", "unix"}
 
-// everywhere runs f once for each scheme, with an echo server.
-func everywhere(t *testing.T, f func(t *testing.T, url string, o DialOptions)) {
+// eachEngine runs f once with Loops, for listeners that can use them, and once without.
+func eachEngine(t *testing.T, f func(t *testing.T, loops *Loops)) {
+	t.Run("goroutines", func(t *testing.T) { f(t, nil) })
+	t.Run("loops", func(t *testing.T) { f(t, &Loops{}) })
+}
+
+// everyServer runs f for each scheme, and with each engine where there are two.
+func everyServer(t *testing.T, f func(t *testing.T, url string, o ListenOptions, d DialOptions)) {
 	for _, url := range everyScheme {
 		t.Run(url, func(t *testing.T) {
 			server, client := certs(t)
-			f(t, serve(t, url, ListenOptions{TLS: server}, echo), DialOptions{TLS: client})
+			if strings.HasPrefix(url, "mqtt://") || url == "unix" {
+				eachEngine(t, func(t *testing.T, loops *Loops) { f(t, url, ListenOptions{Loops: loops}, DialOptions{}) })
+				return
+			}
+			f(t, url, ListenOptions{TLS: server}, DialOptions{TLS: client})
 		})
 	}
+}
+
+// everywhere is everyServer with a server that echoes.
+func everywhere(t *testing.T, f func(t *testing.T, url string, o DialOptions)) {
+	everyServer(t, func(t *testing.T, url string, o ListenOptions, d DialOptions) { f(t, serve(t, url, o, echo), d) })
 }
 
 // pair returns two ends of a TCP connection.

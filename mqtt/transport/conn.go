@@ -18,6 +18,7 @@ type Conn struct {
 	h    Handler
 	opt  *Options
 	filt *filters // nil for plain TCP and Unix sockets
+	poll *polled  // nil: the portable engine, a goroutine
 
 	// Owned by the reader.
 	rest  *inbuf  // bytes that Feed left; nil when there are none
@@ -85,8 +86,11 @@ func (c *Conn) Start(h Handler) {
 	c.h = h
 	c.mu.Lock()
 	c.started = true
+	byLoop := c.poll != nil && c.poll.start()
 	c.mu.Unlock()
-	go c.run()
+	if !byLoop {
+		go c.run()
+	}
 }
 
 // Append copies p to the out-buffer. It reports false, and takes nothing, when more than OutLimit waits there or the
@@ -268,7 +272,11 @@ func (c *Conn) shutLocked(err error, linger bool) {
 	c.closeAt = time.Now().Add(c.opt.CloseTimeout)
 	if c.flushing {
 		// The writer takes it from here; if it is blocked, it must not wait longer than this.
-		_ = c.nc.SetWriteDeadline(c.closeAt)
+		if c.poll != nil {
+			c.poll.hurry()
+		} else {
+			_ = c.nc.SetWriteDeadline(c.closeAt)
+		}
 		c.mu.Unlock()
 		return
 	}
@@ -284,12 +292,17 @@ func (c *Conn) abort(err error) {
 	c.reason(err)
 	c.broken = true
 	c.linger = false
+	if c.poll != nil {
+		c.poll.unpark()
+	}
 	if !c.flushing {
 		c.drop()
 	}
 	c.ended()
-	// Not Close: on a descriptor it would wait for the reader, who may be in a Feed, or be the caller.
-	_ = c.nc.SetDeadline(longAgo())
+	if c.poll == nil {
+		// Not Close: on a descriptor it would wait for the reader, who may be in a Feed, or be the caller.
+		_ = c.nc.SetDeadline(longAgo())
+	}
 }
 
 // reason notes why the connection closes. mu is held.
@@ -303,9 +316,12 @@ func (c *Conn) reason(err error) {
 	c.closing.Store(true)
 }
 
-// signal wakes a reader that waits on cond. mu is held.
+// signal wakes a reader that waits on cond, or for its turn in a loop. mu is held.
 func (c *Conn) signal() {
-	if c.cond != nil {
+	switch {
+	case c.poll != nil:
+		c.poll.post()
+	case c.cond != nil:
 		c.cond.Broadcast()
 	}
 }
@@ -313,7 +329,9 @@ func (c *Conn) signal() {
 // wake makes the reader leave the socket and look at the flags. mu is held.
 func (c *Conn) wake() {
 	c.signal()
-	_ = c.nc.SetReadDeadline(longAgo())
+	if c.poll == nil {
+		_ = c.nc.SetReadDeadline(longAgo())
+	}
 }
 
 // longAgo is a deadline that has passed.

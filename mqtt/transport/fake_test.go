@@ -28,6 +28,8 @@ type fake struct {
 	timers   []*time.Timer
 	halfShut bool
 	closed   bool
+	edge     func(what uint8) // of who polls it, nil: a goroutine reads
+	full     bool             // a write has found no room since the last edge
 }
 
 func newFake() *fake {
@@ -47,11 +49,41 @@ func fakeConn(f *fake, o Options) *Conn {
 func (f *fake) set(change func()) {
 	f.mu.Lock()
 	change()
+	if f.full && (f.room != 0 || f.werr != nil) {
+		f.full = false
+		f.tell(canWrite)
+	}
 	f.cond.Broadcast()
 	f.mu.Unlock()
 }
 
-func (f *fake) arrive(events ...event) { f.set(func() { f.in = append(f.in, events...) }) }
+// tell raises an edge. f.mu is held.
+func (f *fake) tell(what uint8) {
+	if f.edge != nil && what != 0 {
+		f.edge(what)
+	}
+}
+
+// arrived is the edge of what has come up to the next pause. f.mu is held.
+func (f *fake) arrived() (what uint8) {
+	for _, e := range f.in {
+		if len(e.data) == 0 && e.err == nil {
+			break
+		}
+		what |= canRead
+		if e.err != nil {
+			what |= hungUp
+		}
+	}
+	return what
+}
+
+func (f *fake) arrive(events ...event) {
+	f.set(func() {
+		f.in = append(f.in, events...)
+		f.tell(f.arrived())
+	})
+}
 
 func (f *fake) sent() string {
 	f.mu.Lock()
@@ -103,6 +135,7 @@ func (f *fake) read(p []byte) (int, error) {
 		err := e.err
 		if err == nil {
 			f.in = f.in[1:]
+			f.tell(f.arrived()) // after a pause
 			return 0, errWouldBlock
 		}
 		return 0, err // stays
@@ -110,6 +143,12 @@ func (f *fake) read(p []byte) (int, error) {
 	n := copy(p, e.data)
 	if e.data = e.data[n:]; len(e.data) == 0 && e.err == nil {
 		f.in = f.in[1:]
+		if n < len(p) && f.edge != nil { // what follows has come since
+			for len(f.in) > 0 && len(f.in[0].data) == 0 && f.in[0].err == nil {
+				f.in = f.in[1:]
+			}
+			f.tell(f.arrived())
+		}
 	}
 	return n, nil
 }
@@ -136,6 +175,7 @@ func (f *fake) take(o *outbuf) (int, error) {
 		limit = min(limit, f.short)
 	}
 	if limit == 0 {
+		f.full = true
 		return 0, errWouldBlock
 	}
 	sum := 0

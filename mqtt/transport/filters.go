@@ -219,6 +219,9 @@ func (c *Conn) fill(t *turn, p []byte) (int, error) {
 	if f == nil {
 		n, err := c.sock.read(p)
 		c.in.Add(uint64(n))
+		if c.poll != nil {
+			c.poll.wasRead(n, len(p), err)
+		}
 		return n, err
 	}
 	n, err := c.fillBelow(f, t, p)

@@ -26,14 +26,24 @@ func (c *Conn) flush() {
 // flushing set by the caller; releases mu.
 func (c *Conn) drain() {
 	for i := 0; c.next(); i++ {
+		if c.poll != nil {
+			c.poll.edge = false
+		}
 		c.mu.Unlock()
 		n, err := c.sock.write(c.cur)
 		c.mu.Lock()
 		c.sent(n)
-		if errors.Is(err, errWouldBlock) || i == combine {
+		switch full := errors.Is(err, errWouldBlock); {
+		case !full && i < combine:
+		case c.poll == nil:
 			c.mu.Unlock()
 			go c.drainBlocked()
 			return
+		case c.poll.park(full):
+			c.mu.Unlock()
+			return
+		case full:
+			continue
 		}
 		if err != nil {
 			c.failWrite(err)
@@ -59,7 +69,6 @@ func (c *Conn) drainBlocked() {
 		}
 	}
 	c.blocked = false
-	c.uncount()
 	if !c.done {
 		_ = c.nc.SetWriteDeadline(time.Time{})
 	}
@@ -97,8 +106,12 @@ func (c *Conn) failBlocked(err error) {
 // settle ends a drain. mu is held.
 func (c *Conn) settle() {
 	c.flushing = false
-	if c.closing.Load() && !c.done {
+	c.uncount()
+	switch {
+	case c.closing.Load() && !c.done:
 		c.ended()
+	case c.done && c.poll != nil:
+		c.poll.flushed()
 	}
 }
 
@@ -169,7 +182,10 @@ func (c *Conn) drop() {
 func (c *Conn) ended() {
 	c.done = true
 	if !c.started {
-		_ = c.nc.Close()
+		c.linger = false
+		if c.poll == nil || !c.flushing { // else settle closes it
+			_ = c.nc.Close()
+		}
 		return
 	}
 	c.linger = c.linger && !c.broken && halfClose(c.nc) == nil

@@ -25,6 +25,10 @@ type ListenOptions struct {
 	// Conn is what every accepted connection is driven with.
 	Conn Options
 
+	// Loops, if given, drive the connections that have neither TLS nor WebSocket, where the platform can do that. All
+	// others, and without Loops all, have a goroutine each.
+	Loops *Loops
+
 	// TLS must hold a certificate for mqtts and wss. Without NextProtos, mqtts speaks "mqtt" and wss "http/1.1" by ALPN.
 	TLS *tls.Config
 
@@ -69,6 +73,7 @@ type Listener struct {
 	tls  *tls.Config
 	busy *handshakes
 	wg   sync.WaitGroup
+	bare *acceptor // nil: the sockets come from nl
 
 	closed chan struct{}
 	once   sync.Once
@@ -123,6 +128,9 @@ func newListener(nl net.Listener, e *Endpoint, o ListenOptions) *Listener {
 	}
 	if e.TLS() {
 		l.tls = serverTLS(o.TLS, e)
+	}
+	if o.Loops != nil && !e.TLS() && !e.WebSocket() {
+		l.bare = newAcceptor(nl)
 	}
 	return l
 }
@@ -213,6 +221,9 @@ func (l *Listener) Close() error {
 	l.once.Do(func() {
 		close(l.closed)
 		err = l.nl.Close()
+		if l.bare != nil {
+			err = errors.Join(err, l.bare.close())
+		}
 	})
 	return err
 }
@@ -228,12 +239,26 @@ func (l *Listener) Serve(ctx context.Context, accept func(*Conn) Handler) error 
 	defer cancel()
 	spare := newSpare()
 	defer spare.close()
-	wait := time.Duration(0)
-	for {
+	acceptOne := func() error {
 		nc, err := l.nl.Accept()
 		if err == nil {
-			wait = 0
 			l.handle(hctx, nc, accept)
+		}
+		return err
+	}
+	if l.bare != nil {
+		if err := l.opt.Loops.acquire(); err != nil {
+			l.report(nil, fmt.Errorf("transport: accept on %s: no event loops, goroutines will do: %w", l.ep.String(), err))
+		} else {
+			defer l.opt.Loops.release()
+			acceptOne = func() error { return l.acceptBare(accept) }
+		}
+	}
+	wait := time.Duration(0)
+	for {
+		err := acceptOne()
+		if err == nil {
+			wait = 0
 			continue
 		}
 		select {
@@ -296,8 +321,19 @@ func (l *Listener) handle(ctx context.Context, nc net.Conn, accept func(*Conn) H
 	})
 }
 
-func (l *Listener) start(nc net.Conn, accept func(*Conn) Handler) {
-	c := newConn(nc, l.conn)
+// acceptBare accepts one connection for the Loops.
+func (l *Listener) acceptBare(accept func(*Conn) Handler) error {
+	fd, peer, err := l.bare.next()
+	if err == nil {
+		begin(newAccepted(fd, peer, l.conn, l.opt.Loops), accept)
+	}
+	return err
+}
+
+func (l *Listener) start(nc net.Conn, accept func(*Conn) Handler) { begin(newConn(nc, l.conn), accept) }
+
+// begin starts c if it is taken.
+func begin(c *Conn, accept func(*Conn) Handler) {
 	h := accept(c)
 	if h == nil {
 		c.Close(nil)

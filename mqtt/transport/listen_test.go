@@ -90,11 +90,13 @@ func TestListenerURL(t *testing.T) {
 	}
 }
 
-func TestAcceptMayRefuse(t *testing.T) {
+func TestAcceptMayRefuse(t *testing.T) { eachEngine(t, testAcceptMayRefuse) }
+
+func testAcceptMayRefuse(t *testing.T, loops *Loops) {
 	seen := make(chan net.Addr, 2)
 	closing := newRecorder()
 	first := true
-	url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{}, func(c *Conn) Handler {
+	url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Loops: loops}, func(c *Conn) Handler {
 		seen <- c.RemoteAddr()
 		if first {
 			first = false
@@ -240,9 +242,11 @@ func TestTenMegabytes(t *testing.T) {
 }
 
 // A client that closes its half after its last packet gets the answers, and the server's half is closed too.
-func TestHalfClose(t *testing.T) {
+func TestHalfClose(t *testing.T) { eachEngine(t, testHalfClose) }
+
+func testHalfClose(t *testing.T, loops *Loops) {
 	for _, url := range []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "unix"} {
-		nc := dial(t, serve(t, url, ListenOptions{}, echo), DialOptions{})
+		nc := dial(t, serve(t, url, ListenOptions{Loops: loops}, echo), DialOptions{})
 		want := bytes.Repeat([]byte("x"), 3<<20)
 		go func() {
 			_, _ = nc.Write(want)

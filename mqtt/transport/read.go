@@ -77,7 +77,10 @@ func (c *Conn) attend() bool {
 		case c.drained:
 			c.drained = false
 			c.mu.Unlock()
-			c.callDrained()
+			t := turns.Get().(*turn)
+			c.callDrained(&t.batch)
+			t.batch.Flush()
+			turns.Put(t)
 			c.mu.Lock()
 		case c.paused.Load():
 			c.again = true
@@ -96,15 +99,10 @@ func (c *Conn) wait() {
 	c.cond.Wait()
 }
 
-func (c *Conn) callDrained() {
-	d, ok := c.h.(Drainer)
-	if !ok {
-		return
+func (c *Conn) callDrained(b *Batch) {
+	if d, ok := c.h.(Drainer); ok {
+		d.Drained(b)
 	}
-	t := turns.Get().(*turn)
-	d.Drained(&t.batch)
-	t.batch.Flush()
-	turns.Put(t)
 }
 
 // expired clears the deadline that woke the reader. After a write error it is given a moment to read on, which is over
@@ -140,7 +138,8 @@ func (c *Conn) turn() (leave bool) {
 	return leave
 }
 
-// readAll reads until the socket is empty: only then is it sure that no end of stream hides behind the data.
+// readAll reads until the socket is empty: only then is it sure that no end of stream hides behind the data. A loop knows
+// that from its events, and may have to serve others first.
 func (c *Conn) readAll(t *turn) (leave bool) {
 	work, n := c.takeRest(t)
 	ok := true
@@ -164,12 +163,16 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 			n, ok = c.feed(t, work[:n])
 			continue
 		}
+		if c.poll != nil && !c.poll.mayRead() {
+			c.keepRest(work, n)
+			return false
+		}
 		if n == len(work) {
 			if work = c.grow(work); work == nil {
 				return true
 			}
 		}
-		m, err := c.fill(t, work[n:min(len(work), n+maxRead)])
+		m, err := c.fill(t, work[n:min(len(work), n+c.poll.most(n))])
 		if m > 0 {
 			c.fed, idle = true, -1
 			if n, ok = c.feed(t, work[:n+m]); !ok {

@@ -14,19 +14,22 @@ import (
 	"time"
 )
 
-// scripted runs f in a bubble of its own time, with a started connection over a fake socket.
+// scripted runs f with each engine in a bubble of its own time, with a connection over a fake socket.
 func scripted(t *testing.T, o Options, f func(t *testing.T, s *fake, c *Conn, r *recorder)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		s, r := newFake(), newRecorder()
-		c := fakeConn(s, o)
-		r.feed = nil
-		f(t, s, c, r)
-		synctest.Wait() // Closed comes before the socket's end
-		if !s.isClosed() {
-			t.Error("the socket stays open")
-		}
-	})
+	for name, drive := range fakeEngines {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, r := newFake(), newRecorder()
+				c := drive(s, o)
+				f(t, s, c, r)
+				synctest.Wait() // Closed comes before the socket's end
+				if !s.isClosed() {
+					t.Error("the socket stays open")
+				}
+			})
+		})
+	}
 }
 
 var errTest = errors.New("test")

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,12 @@ func stressSend(c *Conn, who uint16, count int, rnd *rand.Rand) {
 
 // TestRandomSchedules lets several goroutines send through a socket that takes and brings bytes as chance has it.
 func TestRandomSchedules(t *testing.T) {
+	for name, drive := range fakeEngines {
+		t.Run(name, func(t *testing.T) { randomSchedules(t, drive) })
+	}
+}
+
+func randomSchedules(t *testing.T, drive func(*fake, Options) *Conn) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
@@ -81,7 +88,7 @@ func TestRandomSchedules(t *testing.T) {
 			s.room = 0
 			next := map[uint16]uint32{}
 			r.feed = func(_ *Batch, p []byte) (int, error) { return stressRead(p, next) }
-			c := fakeConn(s, Options{OutLimit: 1 << (10 + rnd.IntN(10)), StallTimeout: -1})
+			c := drive(s, Options{OutLimit: 1 << (10 + rnd.IntN(10)), StallTimeout: -1})
 			c.Start(r)
 			const senders, count = 4, 150
 			var wg sync.WaitGroup
@@ -145,56 +152,78 @@ func stressArrive(s *fake, c *Conn, in []byte, rnd *rand.Rand) {
 
 // TestStressSockets is the same over real sockets with tiny buffers, in every layer, closing at random.
 func TestStressSockets(t *testing.T) {
-	server, client := certs(t)
-	for _, url := range everyScheme {
-		t.Run(url, func(t *testing.T) {
-			type end struct {
-				*recorder
-				next map[uint16]uint32
+	everyServer(t, func(t *testing.T, url string, o ListenOptions, d DialOptions) {
+		accepted := make(chan *stressed, 1)
+		// Close must not give up on a busy machine: what is sent is what is checked.
+		o.Conn = Options{OutLimit: 1 << 16, CloseTimeout: time.Minute}
+		u := serve(t, url, o, func(c *Conn) Handler {
+			s := newStressed(c)
+			accepted <- s
+			return s
+		})
+		for round := range 4 {
+			c := New(dial(t, u, d), o.Conn)
+			near := newStressed(c)
+			c.Start(near)
+			far := <-accepted
+			var wg sync.WaitGroup
+			for who := range uint16(3) {
+				wg.Go(func() { stressSend(c, who, 300, rand.New(rand.NewPCG(uint64(round), uint64(who)))) })
+				wg.Go(func() { stressSend(far.c, who, 300, rand.New(rand.NewPCG(uint64(round), uint64(who)+9))) })
 			}
-			accepted := make(chan end, 1)
-			u := serve(t, url, ListenOptions{TLS: server}, func(c *Conn) Handler {
-				r := newRecorder()
-				seen := map[uint16]uint32{}
-				r.feed = func(_ *Batch, p []byte) (int, error) {
-					if len(p)%7 == 0 {
-						c.Pause()
-						time.AfterFunc(time.Microsecond, c.Resume)
-					}
-					return stressRead(p, seen)
-				}
-				smallBuffers(c)
-				accepted <- end{r, seen}
-				return r
-			})
-			for round := range 4 {
-				r := newRecorder()
-				// Close must not give up on a busy machine: what is sent is what is checked.
-				c := New(dial(t, u, DialOptions{TLS: client}), Options{OutLimit: 1 << 16, CloseTimeout: time.Minute})
-				smallBuffers(c)
-				c.Start(r)
-				var wg sync.WaitGroup
+			wg.Wait()
+			closer, other := near, far
+			if round%2 == 1 {
+				closer, other = far, near
+			}
+			other.waitFor(t, func([]byte) bool { return other.have() >= 3*300 })
+			closer.waitFor(t, func([]byte) bool { return closer.have() >= 3*300 })
+			closer.c.Close(errTest)
+			if err := closer.end(t); !errors.Is(err, errTest) {
+				t.Errorf("Closed(%v)", err)
+			}
+			if err := other.end(t); !errors.Is(err, io.EOF) {
+				t.Errorf("the peer's Closed(%v)", err)
+			}
+			for _, s := range []*stressed{near, far} {
 				for who := range uint16(3) {
-					wg.Go(func() { stressSend(c, who, 300, rand.New(rand.NewPCG(uint64(round), uint64(who)))) })
-				}
-				wg.Wait()
-				peer := <-accepted
-				c.Close(errTest)
-				if err := r.end(t); !errors.Is(err, errTest) {
-					t.Errorf("Closed(%v)", err)
-				}
-				if err := peer.end(t); !errors.Is(err, io.EOF) {
-					t.Errorf("the peer's Closed(%v)", err)
-				}
-				for who := range uint16(3) {
-					if n := peer.next[who]; n != 300 {
+					if n := s.next[who]; n != 300 {
 						t.Errorf("sender %d: %d packets", who, n)
 					}
 				}
 			}
-		})
-	}
+		}
+	})
 }
+
+// stressed checks what it is fed, and pauses now and then.
+type stressed struct {
+	*recorder
+	c    *Conn
+	next map[uint16]uint32
+	sum  atomic.Int32
+}
+
+func newStressed(c *Conn) *stressed {
+	s := &stressed{recorder: newRecorder(), c: c, next: map[uint16]uint32{}}
+	s.feed = func(_ *Batch, p []byte) (int, error) {
+		if len(p)%7 == 0 {
+			c.Pause()
+			time.AfterFunc(time.Microsecond, c.Resume)
+		}
+		n, err := stressRead(p, s.next)
+		sum := uint32(0)
+		for _, k := range s.next {
+			sum += k
+		}
+		s.sum.Store(int32(sum))
+		return n, err
+	}
+	smallBuffers(c)
+	return s
+}
+
+func (s *stressed) have() int { return int(s.sum.Load()) }
 
 // smallBuffers makes writes block soon. The receiver keeps its buffer: a tiny window would make TCP wait for its timers.
 func smallBuffers(c *Conn) {
@@ -204,35 +233,58 @@ func smallBuffers(c *Conn) {
 }
 
 // TestCloseRaces ends connections from both sides and from several goroutines at once.
-func TestCloseRaces(t *testing.T) {
-	for i := range 200 {
-		a, b := pair(t)
-		ra, rb := newRecorder(), newRecorder()
-		ca, cb := New(a, Options{Linger: -1}), New(b, Options{Linger: 10 * time.Millisecond})
-		ra.feed = func(bt *Batch, p []byte) (int, error) { ca.Append(bt, p); return len(p), nil }
-		ca.Start(ra)
-		cb.Start(rb)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for range i % 20 {
-				cb.Append(nil, []byte("0123456789"))
+func TestCloseRaces(t *testing.T) { eachEngine(t, testCloseRaces) }
+
+func testCloseRaces(t *testing.T, loops *Loops) {
+	for name, linger := range map[string]time.Duration{"lingers": 10 * time.Millisecond, "does not": -1} {
+		t.Run(name, func(t *testing.T) {
+			type end struct {
+				*recorder
+				c *Conn
 			}
-			cb.Close(errTest)
+			accepted := make(chan end, 1)
+			url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Loops: loops, Conn: Options{Linger: linger}}, func(c *Conn) Handler {
+				r := newRecorder()
+				r.feed = func(bt *Batch, p []byte) (int, error) { c.Append(bt, p); return len(p), nil }
+				accepted <- end{r, c}
+				return r
+			})
+			for i := range 200 {
+				r := newRecorder()
+				c := New(dial(t, url, DialOptions{}), Options{Linger: -1})
+				c.Start(r)
+				far := <-accepted
+				if i%2 == 0 {
+					closeRace(t, i, c, far.c, r, far.recorder)
+				} else {
+					closeRace(t, i, far.c, c, far.recorder, r)
+				}
+			}
 		})
-		wg.Go(func() {
-			if i%3 == 0 {
-				ca.Abort(errTest)
-			} else {
-				ca.Close(errTest)
-			}
-		})
-		wg.Go(func() { ca.Pause(); ca.Resume() })
-		wg.Wait()
-		for _, r := range []*recorder{ra, rb} {
-			err := r.end(t)
-			if !errors.Is(err, errTest) && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
-				t.Fatalf("Closed(%v)", err)
-			}
+	}
+}
+
+func closeRace(t *testing.T, i int, ca, cb *Conn, ra, rb *recorder) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range i % 20 {
+			cb.Append(nil, []byte("0123456789"))
+		}
+		cb.Close(errTest)
+	})
+	wg.Go(func() {
+		if i%3 == 0 {
+			ca.Abort(errTest)
+		} else {
+			ca.Close(errTest)
+		}
+	})
+	wg.Go(func() { ca.Pause(); ca.Resume() })
+	wg.Wait()
+	for _, r := range []*recorder{ra, rb} {
+		err := r.end(t)
+		if !errors.Is(err, errTest) && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			t.Fatalf("Closed(%v)", err)
 		}
 	}
 }

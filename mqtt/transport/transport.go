@@ -87,9 +87,6 @@ type Options struct {
 	// Linger bounds how long the socket stays half open after Close has flushed, to let the peer read the last packet
 	// before a reset could destroy it. Closed is not delayed by it. Default DefaultLinger; negative means not at all.
 	Linger time.Duration
-
-	// Portable chooses the portable engine where the platform has another one. Today it is the only one.
-	Portable bool
 }
 
 // withDefaults returns o with its zero fields filled in.

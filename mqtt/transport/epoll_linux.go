@@ -1,0 +1,276 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// epoll is the poller of Linux.
+type epoll struct {
+	fd     int
+	event  int // an eventfd
+	buffer [maxEvents]syscall.EpollEvent
+}
+
+const (
+	epollEdge = 1 << 31
+	noSeat    = -1 // of the eventfd
+	// Once and never again: what is not of interest now costs an event, changing it a call each time.
+	epollAll = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | epollEdge
+)
+
+func newPoller() (poller, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	event, _, errno := syscall.RawSyscall(syscall.SYS_EVENTFD2, 0, syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if errno != 0 {
+		_ = syscall.Close(fd)
+		return nil, os.NewSyscallError("eventfd2", errno)
+	}
+	e := &epoll{fd: fd, event: int(event)}
+	// Each write raises an edge, so the eventfd is never read.
+	ev := syscall.EpollEvent{Events: syscall.EPOLLIN | epollEdge, Fd: noSeat}
+	if err := syscall.EpollCtl(fd, syscall.EPOLL_CTL_ADD, e.event, &ev); err != nil {
+		e.close()
+		return nil, os.NewSyscallError("epoll_ctl", err)
+	}
+	return e, nil
+}
+
+func (e *epoll) add(fd int, seat, gen uint32) error {
+	ev := syscall.EpollEvent{Events: epollAll, Fd: int32(seat), Pad: int32(gen)} // 64 bits of our own
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_ADD, fd, &ev))
+}
+
+func (e *epoll) remove(fd int) error {
+	var ev syscall.EpollEvent
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(e.fd, syscall.EPOLL_CTL_DEL, fd, &ev))
+}
+
+func (e *epoll) wait(timeout time.Duration, events []pollEvent) int {
+	buf := e.buffer[:min(len(e.buffer), len(events))]
+	n := 0
+	if timeout == 0 {
+		m, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+		if errno == 0 {
+			n = int(m)
+		}
+	} else {
+		ms := -1
+		if timeout > 0 {
+			ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, 1<<30))
+		}
+		m, err := syscall.EpollWait(e.fd, buf, ms)
+		if err == nil {
+			n = m
+		}
+	}
+	k := 0
+	for i := range buf[:n] {
+		ev := &buf[i]
+		if ev.Fd == noSeat {
+			continue
+		}
+		what := uint8(0)
+		if ev.Events&syscall.EPOLLIN != 0 {
+			what |= canRead
+		}
+		if ev.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+			what |= canWrite // or to be told why not
+		}
+		if ev.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+			what |= hungUp
+		}
+		events[k] = pollEvent{what: what, seat: uint32(ev.Fd), gen: uint32(ev.Pad)}
+		k++
+	}
+	return k
+}
+
+func (e *epoll) wake() {
+	one := [8]byte{1} // or 1<<56, which is as good a few thousand years
+	_, _ = sysWrite(e.event, one[:])
+}
+
+func (e *epoll) close() {
+	_ = syscall.Close(e.event)
+	_ = syscall.Close(e.fd)
+}
+
+// accepted is a polled connection, all of it in one piece.
+type accepted struct {
+	Conn
+	polled
+	socket
+}
+
+// socket is an accepted descriptor: the sock and the net.Conn of a polled Conn. Close and CloseWrite are called with the
+// Conn's mu held, and Close by the owner alone.
+type socket struct {
+	c    *Conn
+	fd   int
+	peer netip.AddrPort // invalid for a Unix socket
+}
+
+// newAccepted returns a Conn that all will drive.
+func newAccepted(fd int, peer netip.AddrPort, opt *Options, all *Loops) *Conn {
+	a := &accepted{}
+	c := &a.Conn
+	a.socket = socket{c: c, fd: fd, peer: peer}
+	a.polled.c, a.polled.all, a.polled.fd = c, all, fd
+	c.opt, c.poll, c.sock, c.nc = opt, &a.polled, &a.socket, &a.socket
+	return c
+}
+
+func (d *socket) read(p []byte) (int, error) {
+	s := fdSock{fd: d.fd}
+	return s.read(p)
+}
+
+func (d *socket) write(o *outbuf) (int, error) {
+	w := writeOps.Get().(*writeOp)
+	w.o = o
+	w.send(d.fd)
+	n, err := w.n, w.err
+	w.o = nil
+	writeOps.Put(w)
+	return n, err
+}
+
+// What only a goroutine of its own would do.
+
+func (d *socket) park(func() bool) error           { return errors.ErrUnsupported }
+func (d *socket) writeWait(*outbuf) (int, error)   { return 0, errors.ErrUnsupported }
+func (d *socket) Read([]byte) (int, error)         { return 0, errors.ErrUnsupported }
+func (d *socket) Write([]byte) (int, error)        { return 0, errors.ErrUnsupported }
+func (d *socket) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
+func (d *socket) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
+func (d *socket) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+
+func (d *socket) Close() error {
+	if d.fd < 0 {
+		return net.ErrClosed
+	}
+	err := syscall.Close(d.fd)
+	d.fd, d.c.poll.fd = -1, -1
+	return os.NewSyscallError("close", err)
+}
+
+func (d *socket) CloseWrite() error {
+	if d.fd < 0 {
+		return net.ErrClosed
+	}
+	return os.NewSyscallError("shutdown", syscall.Shutdown(d.fd, syscall.SHUT_WR))
+}
+
+func (d *socket) RemoteAddr() net.Addr {
+	if d.peer.IsValid() {
+		return net.TCPAddrFromAddrPort(d.peer)
+	}
+	return &net.UnixAddr{Name: "@", Net: "unix"} // as for most clients
+}
+
+func (d *socket) LocalAddr() net.Addr {
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if d.fd >= 0 {
+		if sa, err := syscall.Getsockname(d.fd); err == nil {
+			if unix, ok := sa.(*syscall.SockaddrUnix); ok {
+				return &net.UnixAddr{Name: unix.Name, Net: "unix"}
+			}
+			return net.TCPAddrFromAddrPort(addrPort(sa))
+		}
+	}
+	if d.peer.IsValid() {
+		return &net.TCPAddr{}
+	}
+	return &net.UnixAddr{Net: "unix"}
+}
+
+// addrPort returns the address of sa, invalid if it has none.
+func addrPort(sa syscall.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *syscall.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *syscall.SockaddrInet6:
+		ip := netip.AddrFrom16(sa.Addr).Unmap()
+		if sa.ZoneId != 0 && ip.Is6() {
+			ip = ip.WithZone(zone(int(sa.ZoneId)))
+		}
+		return netip.AddrPortFrom(ip, uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+func zone(index int) string {
+	if i, err := net.InterfaceByIndex(index); err == nil {
+		return i.Name
+	}
+	return strconv.Itoa(index)
+}
+
+// acceptor accepts descriptors for Loops on the socket of a net.Listener.
+type acceptor struct {
+	f   *os.File // a duplicate
+	raw syscall.RawConn
+}
+
+// newAcceptor returns nil if nl is not a socket of the system's.
+func newAcceptor(nl net.Listener) *acceptor {
+	switch nl.(type) {
+	case *net.TCPListener, *net.UnixListener:
+	default:
+		return nil
+	}
+	rc, err := nl.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var fd uintptr
+	var errno syscall.Errno
+	err = rc.Control(func(own uintptr) {
+		// Accepted sockets inherit it; Go sets it for each.
+		_ = syscall.SetsockoptInt(int(own), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+		fd, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, own, syscall.F_DUPFD_CLOEXEC, 0)
+	})
+	if err != nil || errno != 0 {
+		return nil
+	}
+	f := os.NewFile(fd, "listener")
+	raw, err := f.SyscallConn()
+	if err != nil {
+		_ = f.Close()
+		return nil
+	}
+	return &acceptor{f: f, raw: raw}
+}
+
+// next waits for one connection.
+func (a *acceptor) next() (fd int, peer netip.AddrPort, err error) {
+	for {
+		var sa syscall.Sockaddr
+		var aerr error
+		err = a.raw.Read(func(own uintptr) bool {
+			fd, sa, aerr = syscall.Accept4(int(own), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+			return !errors.Is(aerr, syscall.EAGAIN)
+		})
+		switch {
+		case err != nil:
+			return 0, peer, err
+		case aerr == nil:
+			return fd, addrPort(sa), nil
+		case !errors.Is(aerr, syscall.EINTR) && !errors.Is(aerr, syscall.ECONNABORTED): // as net does
+			return 0, peer, os.NewSyscallError("accept4", aerr)
+		}
+	}
+}
+
+func (a *acceptor) close() error { return a.f.Close() }

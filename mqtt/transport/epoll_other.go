@@ -1,0 +1,23 @@
+//go:build !linux
+
+package transport
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+)
+
+func newPoller() (poller, error) { return nil, errors.ErrUnsupported }
+
+// acceptor is only there where Loops are.
+type acceptor struct{}
+
+func newAcceptor(net.Listener) *acceptor { return nil }
+
+func (*acceptor) next() (int, netip.AddrPort, error) {
+	return 0, netip.AddrPort{}, errors.ErrUnsupported
+}
+func (*acceptor) close() error { return nil }
+
+func newAccepted(int, netip.AddrPort, *Options, *Loops) *Conn { return nil }

@@ -1,0 +1,469 @@
+package transport
+
+import (
+	"container/heap"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	quantum   = 16 << 10 // bytes that a connection may bring in its turn when others are ready too
+	maxEvents = 256
+	maxAgain  = 8 // times that a handler may pause and resume in one turn
+)
+
+// What a poller tells of a socket.
+const (
+	canRead = 1 << iota
+	canWrite
+	hungUp // the peer has closed its half, or there is an error
+)
+
+// pollEvent is an edge that a poller has seen.
+type pollEvent struct {
+	what uint8
+	seat uint32
+	gen  uint32
+}
+
+// poller waits for the sockets of one loop, edge-triggered: epoll, or the script of a test.
+type poller interface {
+	// add has events of fd reported from now on, those that are due already too.
+	add(fd int, seat, gen uint32) error
+	remove(fd int) error
+	// wait returns after wake, after timeout (negative: never), or with events.
+	wait(timeout time.Duration, events []pollEvent) int
+	wake()
+	close()
+}
+
+// seat is a place for a connection. gen tells an event for one that has gone from one for who has its seat now.
+type seat struct {
+	p   *polled
+	gen uint32
+}
+
+// loop serves many connections in turn, in one goroutine.
+type loop struct {
+	all    *Loops
+	poller poller
+	turn   turn
+
+	mu    sync.Mutex // a leaf
+	seats []seat
+	free  []uint32
+	mail  []*polled
+	stop  bool
+
+	sleeping atomic.Bool
+	load     load
+
+	// Owned by the goroutine.
+	events  [maxEvents]pollEvent
+	ready   [maxEvents]*polled
+	letters []*polled
+	more    []*polled // whose turn was over before the socket was empty
+	served  []*polled // those of the round before
+	due     deadlines
+	room    int32 // bytes of a turn
+	give    *loop // who is given connections, see Loops.balance
+	some    bool  // not all of them
+}
+
+func newLoop(all *Loops, p poller) *loop {
+	l := &loop{all: all, poller: p}
+	l.load.begin(time.Now())
+	return l
+}
+
+// add gives p a seat. The Conn's mu is held, so that p does not go before it is there.
+func (l *loop) add(p *polled) error {
+	l.mu.Lock()
+	if n := len(l.free); n > 0 {
+		p.seat, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		p.seat = uint32(len(l.seats))
+		l.seats = append(l.seats, seat{})
+	}
+	s := &l.seats[p.seat]
+	s.p = p
+	s.gen++
+	gen := s.gen
+	l.mu.Unlock()
+	if p.fd < 0 {
+		return nil // it was closed before
+	}
+	return l.poller.add(p.fd, p.seat, gen)
+}
+
+// leave takes p's seat away.
+func (l *loop) leave(p *polled) {
+	l.mu.Lock()
+	l.seats[p.seat].p = nil
+	l.free = append(l.free, p.seat)
+	l.mu.Unlock()
+}
+
+// post has p looked at, by any goroutine.
+func (l *loop) post(p *polled) {
+	l.mu.Lock()
+	l.mail = append(l.mail, p)
+	l.mu.Unlock()
+	if l.sleeping.CompareAndSwap(true, false) {
+		l.poller.wake()
+	}
+}
+
+// end stops the loop when it has nobody left.
+func (l *loop) end() {
+	l.mu.Lock()
+	l.stop = true
+	if l.sleeping.CompareAndSwap(true, false) {
+		l.poller.wake()
+	}
+	l.mu.Unlock()
+}
+
+// run is the goroutine. What one round has written leaves at its end.
+func (l *loop) run() {
+	defer l.poller.close()
+	for {
+		n, stop := l.wait()
+		if stop {
+			return
+		}
+		l.more, l.served = l.served[:0], l.more
+		l.room = readChunk
+		if n+len(l.served) > 1 {
+			l.room = quantum
+		}
+		for i, p := range l.ready[:n] {
+			if p != nil {
+				l.notice(p, l.events[i].what)
+				l.serve(p)
+			}
+		}
+		l.open()
+		for i, p := range l.served {
+			l.served[i] = nil
+			p.queued = false
+			l.serve(p)
+		}
+		l.expire()
+		l.turn.batch.Flush()
+		l.pass(n)
+		if l.load.worked(time.Now()) {
+			l.give, l.some = l.all.balance(l)
+		}
+	}
+}
+
+// pass gives connections of this round to another loop: all, or every second one in one round.
+func (l *loop) pass(n int) {
+	if l.give != nil {
+		first, step := 0, 1
+		if l.some {
+			first, step = 1, 2
+		}
+		for i := first; i < n; i += step {
+			if p := l.ready[i]; p != nil {
+				l.move(p, l.give)
+			}
+		}
+		if l.some && n > 1 {
+			l.give = nil
+		}
+	}
+	clear(l.ready[:n])
+}
+
+// move gives p to another loop, unless there is something about it that only this one knows.
+func (l *loop) move(p *polled, to *loop) {
+	c := p.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.phase != phaseReading || p.queued || p.parked || p.w != nil || c.again || c.closing.Load() || c.paused.Load() || c.resumed.Load() {
+		return
+	}
+	if l.poller.remove(p.fd) != nil {
+		return
+	}
+	l.leave(p)
+	p.loop, p.readable = to, false // what is there is reported again
+	if err := to.add(p); err != nil {
+		c.abort(err)
+	}
+}
+
+// wait returns how many are ready.
+func (l *loop) wait() (n int, stop bool) {
+	timeout := time.Duration(-1)
+	if len(l.due) > 0 {
+		timeout = max(0, time.Until(l.due[0].at))
+	}
+	l.sleeping.Store(true)
+	l.mu.Lock()
+	if len(l.more) > 0 || len(l.mail) > 0 {
+		timeout = 0
+	}
+	stop = l.stop
+	l.mu.Unlock()
+	if stop {
+		return 0, true
+	}
+	if timeout == 0 {
+		l.sleeping.Store(false)
+	}
+	n = l.poller.wait(timeout, l.events[:])
+	l.sleeping.Store(false)
+	l.load.woke(time.Now())
+	l.mu.Lock()
+	for i, e := range l.events[:n] {
+		if int(e.seat) < len(l.seats) && l.seats[e.seat].gen == e.gen {
+			l.ready[i] = l.seats[e.seat].p
+		}
+	}
+	l.mu.Unlock()
+	return n, false
+}
+
+// open reads the mail.
+func (l *loop) open() {
+	l.mu.Lock()
+	l.letters, l.mail = l.mail, l.letters[:0]
+	l.mu.Unlock()
+	for i, p := range l.letters {
+		l.letters[i] = nil
+		p.posted.Store(false)
+		p.c.mu.Lock()
+		ours := p.loop == l
+		if !ours {
+			p.post() // it has moved
+		}
+		p.c.mu.Unlock()
+		if ours {
+			p.resume(false)
+			l.serve(p)
+		}
+	}
+}
+
+// notice takes note of an event.
+func (l *loop) notice(p *polled, what uint8) {
+	if what&canWrite != 0 {
+		p.resume(true)
+	}
+	if what&(canRead|hungUp) != 0 {
+		p.readable = true
+		p.hup = p.hup || what&hungUp != 0
+	}
+}
+
+// serve gives p its turn.
+func (l *loop) serve(p *polled) {
+	p.left = l.room
+	c := p.c
+	for range maxAgain {
+		if l.attend(p) {
+			return
+		}
+		if !p.mayRead() && !c.again && !c.resumed.Load() {
+			break
+		}
+		if !c.readAll(&l.turn) {
+			break
+		}
+	}
+	if p.readable || c.resumed.Load() {
+		l.later(p)
+	}
+}
+
+// later gives p another turn, after all others.
+func (l *loop) later(p *polled) {
+	if !p.queued {
+		p.queued = true
+		l.more = append(l.more, p)
+	}
+}
+
+// attend does what others asked for. It reports whether p is not to be read now.
+func (l *loop) attend(p *polled) bool {
+	c := p.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		switch {
+		case c.closing.Load():
+			l.finish(p)
+			return true
+		case c.werr != nil && (c.paused.Load() || c.opt.Linger < 0):
+			c.abort(c.werr)
+		case c.werr != nil && !c.last:
+			c.last, p.readable, p.hup = true, true, true
+			p.waits().until = time.Now().Add(c.opt.Linger)
+			l.arm(p)
+		case c.drained:
+			c.drained = false
+			c.mu.Unlock()
+			c.callDrained(&l.turn.batch)
+			c.mu.Lock()
+		case c.paused.Load():
+			c.again = true
+			l.arm(p)
+			return true
+		default:
+			l.arm(p)
+			return false
+		}
+	}
+}
+
+// finish goes as far towards the end of p as it can go now. mu is held, and released while the handler is called.
+func (l *loop) finish(p *polled) {
+	c := p.c
+	if p.phase == phaseReading {
+		p.phase = phaseClosing
+		c.mu.Unlock()
+		c.keepRest(nil, 0)
+		c.mu.Lock()
+	}
+	if !c.done {
+		l.arm(p)
+		return
+	}
+	if p.phase == phaseClosing {
+		p.phase = phaseTold
+		err := c.err
+		c.mu.Unlock()
+		c.h.Closed(err)
+		c.mu.Lock()
+		if c.linger && !c.eof && c.opt.Budget.mayLinger() {
+			p.phase = phaseLingering
+			w := p.waits()
+			w.since, w.until = time.Time{}, time.Now().Add(c.opt.Linger)
+		}
+	}
+	if p.phase == phaseLingering {
+		if !l.discarded(p) {
+			l.arm(p)
+			return
+		}
+		p.phase = phaseTold
+		c.opt.Budget.lingered()
+	}
+	if p.phase == phaseTold && !c.flushing { // else flushed posts
+		l.bury(p)
+	}
+}
+
+// discarded reads on like discard does, and reports whether that is over. mu is held.
+func (l *loop) discarded(p *polled) bool {
+	w := p.w
+	if !time.Now().Before(w.until) {
+		return true
+	}
+	for p.mayRead() {
+		buf := l.turn.buf[:p.left]
+		n, err := p.c.sock.read(buf)
+		p.wasRead(n, len(buf), err)
+		if err != nil && err != errWouldBlock { //nolint:errorlint // as it is
+			return true
+		}
+		if w.discarded += n; w.discarded >= lingerBytes {
+			return true
+		}
+	}
+	if p.readable {
+		l.later(p)
+	}
+	return false
+}
+
+// bury closes the socket. mu is held.
+func (l *loop) bury(p *polled) {
+	c := p.c
+	p.phase = phaseGone
+	if w := p.w; w != nil {
+		if w.armed {
+			heap.Remove(&l.due, w.index-1)
+		}
+		p.w = nil
+	}
+	l.leave(p)
+	p.loop, p.fd = nil, -1
+	_ = c.nc.Close()
+	c.mu.Unlock()
+	if e, ok := c.h.(Ender); ok {
+		e.Ended()
+	}
+	l.all.release()
+	c.mu.Lock()
+}
+
+// arm brings p's deadline into the heap, or takes it out. mu is held.
+func (l *loop) arm(p *polled) {
+	w := p.w
+	if w == nil {
+		return
+	}
+	switch at := p.deadline(); {
+	case at.IsZero():
+		if w.armed {
+			heap.Remove(&l.due, w.index-1)
+		}
+		p.w = nil
+	case !w.armed:
+		w.armed, w.at = true, at
+		heap.Push(&l.due, w)
+	case at.Before(w.at): // a later one is found when this has come
+		w.at = at
+		heap.Fix(&l.due, w.index-1)
+	}
+}
+
+// expire acts on the deadlines that have come.
+func (l *loop) expire() {
+	for len(l.due) > 0 {
+		now := time.Now()
+		if now.Before(l.due[0].at) {
+			return
+		}
+		w := heap.Pop(&l.due).(*wait)
+		p := w.p
+		p.c.mu.Lock()
+		w.armed = false
+		p.expired(now)
+		l.arm(p)
+		p.c.mu.Unlock()
+		l.serve(p)
+	}
+}
+
+// deadlines is a heap.
+type deadlines []*wait
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i+1, j+1
+}
+
+// Push implements heap.Interface.
+func (d *deadlines) Push(x any) {
+	w := x.(*wait)
+	*d = append(*d, w)
+	w.index = len(*d)
+}
+
+// Pop implements heap.Interface.
+func (d *deadlines) Pop() any {
+	old := *d
+	w := old[len(old)-1]
+	old[len(old)-1] = nil
+	*d = old[:len(old)-1]
+	return w
+}

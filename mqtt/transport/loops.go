@@ -1,0 +1,184 @@
+package transport
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Loops drive connections in a few goroutines, one for each processor at most, in the place of one for each connection:
+// an idle connection costs a tenth of the memory then, and a message less processor time. Only sockets that a Listener has
+// accepted, with neither TLS nor WebSocket, can be driven so, and only on Linux; all others keep their goroutine. Several
+// Listeners may share Loops. The zero value is ready, and costs nothing once nobody uses it any more.
+//
+// Waking few threads is cheaper than waking many, so the first loop gets all connections until it is busy; then the next
+// is opened, and who is too busy gives away some of those that have something to do.
+type Loops struct {
+	mu    sync.Mutex
+	users int // Listeners that serve, and connections
+	all   []*loop
+
+	open func() (poller, error) // default newPoller; of a test
+	most int                    // default GOMAXPROCS
+}
+
+const (
+	loadWindow = 100 * time.Millisecond
+	loadFull   = 600 // thousandths of the time: no more connections
+	loadHigh   = 800 // give some away
+	loadSpare  = 500 // to who has less than that
+	loadLow    = 100 // go back to the first loop
+	loadJoined = 400 // which has less than that
+)
+
+// acquire is done by who needs a loop to be there until release.
+func (s *Loops) acquire() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.enter()
+}
+
+// enter is acquire with mu held.
+func (s *Loops) enter() error {
+	if len(s.all) == 0 {
+		if _, err := s.grow(); err != nil {
+			return err
+		}
+	}
+	s.users++
+	return nil
+}
+
+// release is the end of acquire and of place. The last one stops the loops.
+func (s *Loops) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users > 0 {
+		return
+	}
+	for _, l := range s.all {
+		l.end()
+	}
+	s.all = nil
+}
+
+// grow opens one more loop. mu is held.
+func (s *Loops) grow() (*loop, error) {
+	open := s.open
+	if open == nil {
+		open = newPoller
+	}
+	p, err := open()
+	if err != nil {
+		return nil, err
+	}
+	l := newLoop(s, p)
+	s.all = append(s.all, l)
+	go l.run()
+	return l, nil
+}
+
+// another opens one more loop if there may be one, nil: there may not. mu is held.
+func (s *Loops) another() *loop {
+	most := s.most
+	if most == 0 {
+		most = runtime.GOMAXPROCS(0)
+	}
+	if len(s.all) >= most {
+		return nil
+	}
+	l, _ := s.grow() // those that are there will do
+	return l
+}
+
+// place finds a loop for a connection, which has to release it.
+func (s *Loops) place() (*loop, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	best, least := s.all[0], int64(1<<62)
+	for _, l := range s.all {
+		n := l.load.permille(now)
+		if n < loadFull {
+			return l, nil
+		}
+		if n < least {
+			best, least = l, n
+		}
+	}
+	if l := s.another(); l != nil {
+		return l, nil
+	}
+	return best, nil
+}
+
+// balance returns who is to be given connections of l that have something to do, nil for nobody: some of them when l is
+// too busy, all when it is not needed.
+func (s *Loops) balance(l *loop) (to *loop, some bool) {
+	mine := l.load.last.Load()
+	if mine >= loadLow && mine < loadHigh {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) == 0 {
+		return nil, false
+	}
+	now := time.Now()
+	if mine < loadLow {
+		if first := s.all[0]; first != l && first.load.permille(now) < loadJoined {
+			return first, false
+		}
+		return nil, false
+	}
+	for _, other := range s.all {
+		if other != l && other.load.permille(now) < loadSpare {
+			return other, true
+		}
+	}
+	return s.another(), true
+}
+
+// load measures how much of the time a loop works.
+type load struct {
+	since int64 // Unix nanoseconds: when the loop woke; its own
+	begun atomic.Int64
+	busy  atomic.Int64
+	last  atomic.Int64 // thousandths, in the last window
+}
+
+func (m *load) begin(now time.Time) {
+	m.since = now.UnixNano()
+	m.begun.Store(m.since)
+	m.busy.Store(0)
+}
+
+func (m *load) woke(now time.Time) { m.since = now.UnixNano() }
+
+// worked is called when a round is over. It reports whether a window is.
+func (m *load) worked(now time.Time) bool {
+	t := now.UnixNano()
+	busy := m.busy.Add(t - m.since)
+	m.since = t
+	lasted := t - m.begun.Load()
+	if lasted < int64(loadWindow) {
+		return false
+	}
+	m.last.Store(busy * 1000 / lasted)
+	m.busy.Store(0)
+	m.begun.Store(t)
+	return true
+}
+
+// permille returns the load as others see it. A loop that sleeps ends no window.
+func (m *load) permille(now time.Time) int64 {
+	lasted := now.UnixNano() - m.begun.Load()
+	if lasted < int64(2*loadWindow) {
+		return m.last.Load()
+	}
+	return m.busy.Load() * 1000 / lasted
+}

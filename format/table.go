@@ -43,7 +43,7 @@ func (t *Table) Append(dst []byte, s Style) ([]byte, error) {
 		return dst, fmt.Errorf("format: table: %w", err)
 	}
 	for line := range strings.Lines(b.String()) {
-		dst = append(append(dst, trimmed(t.Indent+line)...), '\n')
+		dst = append(append(dst, trimmed(t.Indent+strings.TrimPrefix(line, " "))...), '\n')
 	}
 	return dst, nil
 }
@@ -72,12 +72,12 @@ func (t *Table) config(s Style) tablewriter.Config {
 	cell := tw.CellConfig{
 		Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},
 		Alignment:  tw.CellAlignment{PerColumn: align},
-		// Two spaces part the columns.
-		Padding: tw.CellPadding{Global: tw.Padding{Right: "  ", Overwrite: true}},
+		// Two spaces part the columns: one on either side, for without it the library does not align.
+		Padding: tw.CellPadding{Global: tw.PaddingDefault},
 	}
 	c := tablewriter.Config{Header: cell, Row: cell, Behavior: tw.Behavior{TrimSpace: tw.Off}}
 	if s.Width > 0 {
-		c.MaxWidth = s.Width - len(t.Indent)
+		c.MaxWidth = s.Width - len(t.Indent) + 1
 		c.Header.Formatting.AutoWrap, c.Row.Formatting.AutoWrap = tw.WrapTruncate, tw.WrapTruncate
 	}
 	return c

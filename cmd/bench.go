@@ -69,8 +69,11 @@ func (o *benchOptions) verb(ctx context.Context, s *Stdio, verb string, rest []s
 	case bench.RoleScenario:
 		return o.runFile(ctx, s, rest)
 	}
-	if verb == "calibrate" && len(rest) == 0 {
+	switch {
+	case verb == "calibrate" && len(rest) == 0:
 		return o.calibrate(ctx, s)
+	case verb == "report":
+		return o.showReport(s, rest)
 	}
 	return strayWord(verb)
 }

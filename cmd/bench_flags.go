@@ -164,7 +164,7 @@ func (o *benchOptions) resultFlags() []*option {
 		g.toggle("no-default-thresholds", "do without those that hold for every run", &o.noDefaults),
 		g.toggle("inconclusive-ok", "let thresholds and runs with too few samples pass", &o.inconclusiveOK),
 		g.toggle("dry-run", "check everything, show what would be done, and connect to nothing", &o.dry),
-		g.list("o output", "`KIND=FILE` to write the result to: json=FILE, text=FILE; - is stdout; may be repeated", &o.outputs),
+		g.list("o output out", "`KIND=FILE` to write the result to: "+strings.Join(benchKinds(), ", ")+"; - is stdout; may be repeated", &o.outputs),
 		g.toggle("json", "print the result as JSON, and the text on stderr", &o.json),
 		o.color.flag(g),
 	}

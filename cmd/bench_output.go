@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +14,9 @@ import (
 // benchOutputs are where progress and result of a run go.
 type benchOutputs struct {
 	text  []benchOutput
-	json  []io.Writer
+	made  []benchForm
 	files []*os.File
+	err   io.Writer // for what CI systems read
 
 	live     io.Writer
 	style    format.Style
@@ -33,7 +33,7 @@ type benchOutput struct {
 // openOutputs opens the files before the run: afterwards it would be too late
 // to say that one cannot be written.
 func (o *benchOptions) openOutputs(s *Stdio) (*benchOutputs, error) {
-	out := &benchOutputs{live: s.Err, style: o.color.style(s.Err), terminal: isTerminal(s.Err)}
+	out := &benchOutputs{live: s.Err, err: s.Err, style: o.color.style(s.Err), terminal: isTerminal(s.Err)}
 	stdout := false // is taken
 	wanted := o.outputs
 	if o.json {
@@ -41,9 +41,10 @@ func (o *benchOptions) openOutputs(s *Stdio) (*benchOutputs, error) {
 	}
 	for _, word := range wanted {
 		kind, path, ok := strings.Cut(word, "=")
-		if !ok || path == "" || kind != "json" && kind != "text" {
+		form := benchForms()[kind]
+		if !ok || path == "" || form == nil && kind != "text" {
 			out.close()
-			return nil, &usageError{text: "-o " + shown(word), hint: "write -o json=FILE or -o text=FILE"}
+			return nil, &usageError{text: "-o " + shown(word), hint: "write -o KIND=FILE, as in -o json=FILE; the kinds are " + strings.Join(benchKinds(), ", ")}
 		}
 		w := s.Out
 		style := o.color.style(s.Out)
@@ -58,10 +59,10 @@ func (o *benchOptions) openOutputs(s *Stdio) (*benchOutputs, error) {
 			out.files = append(out.files, f)
 			w, style = f, format.Style{}
 		}
-		if kind == "json" {
-			out.json = append(out.json, w)
-		} else {
+		if form == nil {
 			out.text = append(out.text, benchOutput{w, style})
+		} else {
+			out.made = append(out.made, benchForm{w, form})
 		}
 	}
 	rest := benchOutput{s.Out, o.color.style(s.Out)}
@@ -101,10 +102,10 @@ func (out *benchOutputs) endProgress() {
 
 func (out *benchOutputs) report(rep *bench.Report, code int) error {
 	var errs []error
-	for _, w := range out.json {
-		b, err := json.MarshalIndent(rep, "", "  ")
+	for _, m := range out.made {
+		b, err := m.form(rep, code)
 		if err == nil {
-			_, err = w.Write(append(b, '\n'))
+			_, err = m.w.Write(b)
 		}
 		errs = append(errs, err)
 	}
@@ -119,5 +120,6 @@ func (out *benchOutputs) report(rep *bench.Report, code int) error {
 		errs = append(errs, f.Close())
 	}
 	out.files = nil
+	errs = append(errs, tellCI(out.err, rep, code))
 	return errors.Join(errs...)
 }

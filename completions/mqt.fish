@@ -279,7 +279,7 @@ complete -c mqt -n '__fish_seen_subcommand_from bench' -l threshold -x -d 'RULE 
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l no-default-thresholds -d 'do without those that hold for every run'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l inconclusive-ok -d 'let thresholds and runs with too few samples pass'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l dry-run -d 'check everything, show what would be done, and connect to nothing'
-complete -c mqt -n '__fish_seen_subcommand_from bench' -s o -l output -x -d 'KIND=FILE to write the result to: json=FILE, text=FILE; - is stdout; may be repeated'
+complete -c mqt -n '__fish_seen_subcommand_from bench' -s o -l output -l out -x -d 'KIND=FILE to write the result to: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l json -d 'print the result as JSON, and the text on stderr'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l color -x -a 'auto always never' -d 'WHEN to colour: auto, always or never (default: auto; NO_COLOR is heeded)'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l profile -x -a '(mqt profile ls 2>/dev/null | cut -f1)' -d 'NAME of a profile to take what is not said here from: see mqt profile --help'

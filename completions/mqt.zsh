@@ -382,8 +382,9 @@ _mqt() {
       '*--no-default-thresholds[do without those that hold for every run]' \
       '*--inconclusive-ok[let thresholds and runs with too few samples pass]' \
       '*--dry-run[check everything, show what would be done, and connect to nothing]' \
-      '*-o[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
-      '*--output[KIND=FILE to write the result to\: json=FILE, text=FILE; - is stdout; may be repeated]:KIND=FILE: ' \
+      '*-o[KIND=FILE to write the result to\: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated]:KIND=FILE: ' \
+      '*--output[KIND=FILE to write the result to\: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated]:KIND=FILE: ' \
+      '*--out[KIND=FILE to write the result to\: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--json[print the result as JSON, and the text on stderr]' \
       '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
       '*--profile[NAME of a profile to take what is not said here from\: see mqt profile --help]:NAME:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}' \

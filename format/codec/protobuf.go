@@ -1,16 +1,12 @@
 package codec
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"path/filepath"
 	"strings"
 
-	"github.com/bufbuild/protocompile"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -51,18 +47,13 @@ func newProtobuf(args string, read ReadFile) (Codec, error) {
 // compile returns the file main with all that it imports.
 func compile(file string, read ReadFile) (*protoregistry.Files, string, error) {
 	dir, main := filepath.Split(file)
-	c := protocompile.Compiler{Resolver: protocompile.WithStandardImports(&protocompile.SourceResolver{
-		Accessor: func(p string) (io.ReadCloser, error) {
-			text, err := readImport(dir, p, read)
-			return io.NopCloser(bytes.NewReader(text)), err
-		},
-	})}
-	out, err := c.Compile(context.Background(), main)
+	sources := newProtoSources(func(name string) ([]byte, error) { return readImport(dir, name, read) })
+	f, err := sources.file(main)
 	if err != nil {
 		return nil, "", err
 	}
 	files := &protoregistry.Files{}
-	return files, main, register(files, out[0])
+	return files, main, register(files, f)
 }
 
 // readImport looks beside the main file and in the directories above it, for

@@ -28,7 +28,7 @@ func AppendHTML(dst []byte, r *bench.Report, exit int) ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"upper": func(v bench.Verdict) string { return strings.ToUpper(string(v)) }, "grouped": func(n any) string { return groupedAny(n) },
 		"rate": perSecond, "ms": milliseconds, "span": span, "bytes": func(n int64) string { return byteSize(float64(n)) }, "percent": percent,
-		"row": milliColumns, "value": func(t bench.Threshold) string { return thresholdValue(&t) }, "violation": func(v bench.Violation) string { return violationText(&v) },
+		"row": milliColumns, "label": func(d bench.Named) string { return latencyName(&d) }, "value": func(t bench.Threshold) string { return thresholdValue(&t) }, "violation": func(v bench.Violation) string { return violationText(&v) },
 		"who": func(l bench.Load) string { return whoLoads(&l) }, "contract": contractName, "safe": safe, "levels": levels,
 		"time":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"phaseSpan": func(p bench.PhaseResult) string { return span(p.To - p.From) },
@@ -160,6 +160,9 @@ func (p *page) percentiles() error {
 	return nil
 }
 
+// minPlotted is the shortest part of a second that is shown as one.
+const minPlotted = 300 * time.Millisecond
+
 func (p *page) timeline() {
 	seconds := p.R.Seconds
 	if len(seconds) < 2 {
@@ -169,6 +172,9 @@ func (p *page) timeline() {
 	times := &plot{xLabel: "seconds", yLabel: "ms", yLog: true, series: []series{{name: "end to end p50"}, {name: "p99"}, {name: "max"}, {name: "generator lag p99"}}}
 	for i := range seconds {
 		s := &seconds[i]
+		if s.Duration < minPlotted {
+			continue // its rate would be the luck of the draw
+		}
 		x := s.At.Seconds()
 		rates.series[0].points = append(rates.series[0].points, point{x, secondRate(s.Sent, s)})
 		rates.series[1].points = append(rates.series[1].points, point{x, secondRate(s.Delivered, s)})
@@ -184,8 +190,10 @@ func (p *page) timeline() {
 	times.bands(p.R)
 	rates.xTicks = niceTicks(rates.xMax, 6)
 	times.xTicks = rates.xTicks
-	p.add("Messages by second", "", rates)
-	if times.drop() {
+	if len(rates.series[0].points) > 1 {
+		p.add("Messages by second", "", rates)
+	}
+	if len(rates.series[0].points) > 1 && times.drop() {
 		p.add("Latency by second", "the vertical axis is logarithmic", times)
 	}
 }

@@ -130,9 +130,22 @@ func (w *markdownWriter) thresholds(all []bench.Threshold) {
 func (w *markdownWriter) latencies(l *bench.Latency) {
 	var rows [][]string
 	for _, d := range l.All() {
-		rows = append(rows, milliColumns(d.Title, d.Distribution))
+		rows = append(rows, milliColumns(latencyName(&d), d.Distribution))
 	}
 	w.table([]string{"latency, ms from intended send", "n", "min", "p50", "p90", "p99", "p99.9", "max"}, 1, rows)
+}
+
+// latencyName marks what is a part of the line above.
+func latencyName(d *bench.Named) string {
+	if partOfAnother(d) {
+		return "… " + d.Title
+	}
+	return d.Title
+}
+
+// partOfAnother tells the lines that say more about the one before.
+func partOfAnother(d *bench.Named) bool {
+	return strings.HasPrefix(d.Name, "e2e_qos") || strings.HasPrefix(d.Name, "connect.")
 }
 
 func (w *markdownWriter) contract(r *bench.Report) {

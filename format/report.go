@@ -401,7 +401,7 @@ func (w *reportWriter) latencies(l *bench.Latency) {
 	clamped := int64(0)
 	for _, row := range l.All() {
 		indent := "  "
-		if strings.HasPrefix(row.Name, "e2e_qos") || strings.HasPrefix(row.Name, "connect.") {
+		if partOfAnother(&row) {
 			indent = "    "
 		}
 		t.Rows = append(t.Rows, milliColumns(indent+row.Title, row.Distribution))

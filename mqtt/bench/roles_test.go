@@ -105,9 +105,11 @@ func roles() []struct {
 		}},
 		{"storm of half-open", s(bench.RoleStorm, func(s *bench.Scenario) {
 			s.Waves, s.Pick, s.Duration, s.Jitter, s.Cut = 2, 0.5, 3*time.Second, 200*time.Millisecond, bench.HalfOpen
+			// Mosquitto 2.0.11 acknowledges QoS 2 messages of a 3.1.1 client and drops
+			// them when there are more under way than its max_inflight_messages.
+			s.InFlight = 20
 		}), func(r *bench.Report) bool {
-			// Mosquitto loses messages of QoS 2 here with 3.1.1, so the contract is not asked for.
-			return r.Connections.Cut > 0 && r.Connections.Lost == 0
+			return r.Connections.Cut > 0 && r.Connections.Lost == 0 && r.Contract.Held
 		}},
 		{"retained", s(bench.RoleRetained, nil), func(r *bench.Report) bool { return r.Latency.FirstMessage.N == 10 }},
 		{"resume", s(bench.RoleResume, func(s *bench.Scenario) { s.QoS = []mqtt.QoS{1, 2} }), func(r *bench.Report) bool {

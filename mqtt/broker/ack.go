@@ -12,8 +12,8 @@ func (c *conn) puback(t *turn, p *mqtt.Puback) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	if d, ok := s.sender.Puback(p.PacketID); ok {
-		s.land(t, d)
+	if w, ok := s.sender.Puback(p.PacketID); ok {
+		s.land(t, w)
 		s.pump(t)
 	}
 	return nil
@@ -27,12 +27,13 @@ func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	d, release, ok := s.sender.Pubrec(p.PacketID, p.ReasonCode)
+	w, release, ok := s.sender.Pubrec(p.PacketID, p.ReasonCode)
 	switch {
 	case release:
+		s.stagePubrec(t, w)
 		return c.ack(t, mqtt.TypePubrel, p.PacketID, mqtt.Success)
 	case ok:
-		s.land(t, d) // refused: the flow is over [MQTT-4.8.2-6]
+		s.land(t, w) // refused: the flow is over [MQTT-4.8.2-6]
 		s.pump(t)
 		return nil
 	case p.ReasonCode.Failed():
@@ -49,8 +50,8 @@ func (c *conn) pubcomp(t *turn, p *mqtt.Pubcomp) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	if d, ok := s.sender.Pubcomp(p.PacketID); ok {
-		s.land(t, d)
+	if w, ok := s.sender.Pubcomp(p.PacketID); ok {
+		s.land(t, w)
 		s.pump(t)
 	}
 	return nil
@@ -70,6 +71,7 @@ func (c *conn) pubrel(t *turn, p *mqtt.Pubrel) error {
 		code = mqtt.PacketIdentifierNotFound
 	}
 	s.receiver.Pubcomp()
-	c.full = s.receiver.Quota() == 0
+	c.full.Store(s.receiver.Quota() == 0)
+	s.stageRelease(t, p.PacketID)
 	return c.ack(t, mqtt.TypePubcomp, p.PacketID, code)
 }

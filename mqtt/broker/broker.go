@@ -10,6 +10,7 @@ import (
 	"mqt/mqtt"
 	"mqt/mqtt/access"
 	"mqt/mqtt/flow"
+	"mqt/mqtt/store"
 	"mqt/mqtt/topic"
 	"mqt/mqtt/transport"
 )
@@ -23,11 +24,17 @@ type Broker struct {
 	excess [NumLimits]excess
 	limits atomic.Pointer[Options]
 	memory transport.Budget // what clients have us keep, packets in part, and out-buffers of who does not read
+	loops  transport.Loops
 	gate   gate
 	sys    sys
 	turns  sync.Pool
-	pool   flow.Pool[*delivery] // memory of what is in flight
+	pool   flow.Pool[queued] // memory of what is in flight
 	done   chan struct{}
+
+	store       store.Store // nil: nothing outlives the process
+	storeFailed atomic.Bool // that was logged
+	readers     chan struct{}
+	reading     sync.WaitGroup
 
 	users  atomic.Pointer[access.Users] // nil: nobody has a password
 	tokens atomic.Pointer[access.Tokens]
@@ -62,6 +69,8 @@ func New(o Options) (*Broker, error) {
 		owners:   make(map[string]int),
 		empty:    make(chan struct{}),
 		checks:   newChecks(),
+		store:    o.Store,
+		readers:  make(chan struct{}, maxReaders),
 	}
 	b.setLimits(b.opt)
 	b.users.Store(o.Users)
@@ -70,6 +79,11 @@ func New(o Options) (*Broker, error) {
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.b, b.retained.timer.owner = b, &b.retained
 	b.publishers.b, b.publishers.timer.owner = b, &b.publishers
+	if b.store != nil {
+		if err := b.load(); err != nil {
+			return nil, err
+		}
+	}
 	if b.opt.SysInterval > 0 {
 		b.sys.start(b)
 	}
@@ -178,6 +192,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 			c.tc.Abort(errShutdown)
 		}
 	}
+	defer b.reading.Wait()
 	if len(conns) == 0 {
 		return nil
 	}

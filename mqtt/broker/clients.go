@@ -154,7 +154,7 @@ func (s *session) describe() (Client, bool) {
 		}
 	}
 	c.Subscriptions = s.subs.len()
-	c.Queued, c.QueuedBytes = s.queue.n+s.queue0.n, s.queue.bytes+s.queue0.bytes
+	c.Queued, c.QueuedBytes = s.backlog()
 	c.InFlight, c.FlightBytes = s.sender.Len(), s.flying
 	if n := s.traffic.Load(); n != nil {
 		c.Received, c.Sent, c.BytesReceived, c.BytesSent = n.in.Load(), n.out.Load(), n.bytesIn.Load(), n.bytesOut.Load()

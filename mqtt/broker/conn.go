@@ -45,7 +45,9 @@ type conn struct {
 	auth       *authState   // nil: CONNECT had no Authentication Method
 	checking   *check       // somebody works out whether CONNECT may come in
 	judged     judgement    // the last topic published to, by the ACL
-	full       bool         // QoS 2 takes up all of our Receive Maximum
+	full       atomic.Bool  // QoS 2 takes up all of our Receive Maximum
+	owed       atomic.Int32 // answers that wait for the store
+	storing    *storing     // a packet that waits for the store, nil: none
 
 	share    *share // what is limited for this client, nil while nothing is
 	admitted bool   // gate counts it
@@ -85,8 +87,8 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		if err = e; e == nil || pkt != nil && pkt.Type() == mqtt.TypeConnect {
 			err = c.handle(t, pkt, e)
 		}
-		if errors.Is(err, errChecking) {
-			// The connection is paused, and will be fed CONNECT again.
+		if errors.Is(err, errChecking) || errors.Is(err, errStoring) {
+			// The connection is paused, and will be fed the packet again.
 			consumed, err = consumed-n, nil
 			t.tally.packets--
 			break
@@ -108,7 +110,11 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		err = c.fail(t, err)
 		consumed = len(p)
 	}
-	c.flushAcks(t)
+	if c.mustWait(t) {
+		c.commit(t)
+	} else {
+		c.flushAcks(t)
+	}
 	t.end()
 	return consumed, err
 }
@@ -123,6 +129,9 @@ func (c *conn) maxIncoming() uint32 {
 // handle is the one switch from packet to its file. malformed is the decoder's
 // verdict on a CONNECT, whose answer depends on the version it asks for.
 func (c *conn) handle(t *turn, pkt mqtt.Packet, malformed error) error {
+	if c.storing != nil {
+		return c.stored(t)
+	}
 	if c.version == 0 {
 		if p, ok := pkt.(*mqtt.Connect); ok {
 			return c.connect(t, p, malformed)
@@ -179,7 +188,7 @@ func (c *conn) ack(t *turn, typ mqtt.Type, id mqtt.PacketID, code mqtt.ReasonCod
 // flushAcks appends this turn's answers to the out-buffer. A client that sends
 // and never reads is closed: answers cannot be dropped.
 func (c *conn) flushAcks(t *turn) {
-	if len(t.acks) > 0 {
+	if len(t.acks) > 0 && !c.mustWait(t) {
 		c.reply(t, t.acks)
 		t.acks = t.acks[:0]
 	}
@@ -235,6 +244,9 @@ func (c *conn) fail(t *turn, err error) error {
 	}
 	var fault *mqtt.Error
 	if errors.As(err, &fault) && c.s != nil {
+		if c.mustWait(t) {
+			t.acks = t.acks[:0] // the client will ask again
+		}
 		c.goodbye(t, fault.Code, fault.Text)
 		c.tc.CloseWith(t.acks, err)
 		t.acks = t.acks[:0]
@@ -305,7 +317,7 @@ func (c *conn) Closed(err error) {
 	c.ended = true
 	c.checking.abandon()
 	c.b.timers.set(&c.timer, 0)
-	c.b.forgetConn(c)
+	defer c.b.forgetConn(c) // at last: Shutdown waits for it
 	if c.s == nil {
 		return
 	}

@@ -82,6 +82,9 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 	}
 	c.b.opt.Log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
 		"user", user, "addr", c.tc.RemoteAddr().String(), "resumed", connack.SessionPresent)
+	if c.storing != nil {
+		return errStoring
+	}
 	return nil
 }
 
@@ -238,6 +241,7 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack 
 		if old != nil {
 			old.vacate()
 			old.end(t)
+			t.wait = t.wait || t.stagedOps() > 0 // a Session that is said to be gone is
 		}
 		s.vacate()
 		if s.welcome(t, c, p, connack) {
@@ -280,6 +284,9 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, username: user}
 	fresh.timer.owner = fresh
 	fresh.sender.UsePool(&b.pool)
+	if b.store != nil {
+		fresh.keep = &keeper{next: b.store.First()}
+	}
 	fresh.charge(t, recordCost(p.ClientID, user))
 	b.sessions[p.ClientID] = fresh
 	return fresh, s, nil
@@ -301,7 +308,12 @@ func (s *session) displace() *conn {
 		s.conn = nil
 		s.online.Store(nil)
 		old.displaced.Store(true)
-		old.kick(mqtt.SessionTakenOver, errTakenOver)
+		if s.muted { // nothing comes before CONNACK
+			s.muted = false
+			old.tc.CloseWith(nil, errTakenOver)
+		} else {
+			old.kick(mqtt.SessionTakenOver, errTakenOver)
+		}
 	}
 	return old
 }
@@ -333,7 +345,8 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 		w = nil // resumed before its delay was over [MQTT-3.1.3-9]
 	}
 	b := s.b
-	connack.SessionPresent = s.kept && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+	resumed := s.kept
+	connack.SessionPresent = resumed && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true
 	s.expiry, s.willAt, s.endAt = b.sessionExpiry(p), 0, 0 // [MQTT-3.1.2-7]
 	s.setWill(t, newWill(p))
@@ -344,23 +357,39 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 		ours = 65_535 // it was never told less
 	}
 	s.receiver.Reset(ours)
-	_ = c.answer(t, connack) // [MQTT-3.1.4-5]; its size was checked, and its texts were decoded
-	c.flushAcks(t)
 	c.s = s
 	s.conn = c
+	b.timers.set(&s.timer, 0)
+	if s.stageConnect(t) {
+		s.muted = true
+		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed}
+		s.mu.Unlock()
+	} else {
+		s.greet(t, c, connack)
+		s.mu.Unlock()
+		c.welcomed(t)
+	}
+	if w != nil {
+		b.publishWill(t, s, w)
+	}
+	return true
+}
+
+// greet sends CONNACK [MQTT-3.1.4-5], whose size was checked and whose texts were
+// decoded, and what waits. s.mu is held.
+func (s *session) greet(t *turn, c *conn, connack *mqtt.Connack) {
+	_ = c.answer(t, connack)
+	c.flushAcks(t)
 	s.pump(t)
 	s.online.Store(c)
-	b.timers.set(&s.timer, 0)
-	s.mu.Unlock()
+}
 
+// welcomed begins to watch a connection that had its CONNACK.
+func (c *conn) welcomed(t *turn) {
 	c.known.Store(true)
 	silent := time.Duration(0)
 	if c.keepAlive > 0 {
 		silent = t.now + c.keepAlive
 	}
-	b.timers.set(&c.timer, earliest(silent, c.expires))
-	if w != nil {
-		b.publishWill(t, s, w)
-	}
-	return true
+	c.b.timers.set(&c.timer, earliest(silent, c.expires))
 }

@@ -39,9 +39,10 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	}
 	s.conn = nil
 	s.online.Store(nil)
-	if shutdown {
-		s.setWill(t, nil)
+	if s.muted || shutdown && (!s.durable() || s.expiry == 0) {
+		s.setWill(t, nil) // it was not accepted yet
 	}
+	s.muted = false
 	now := c.b.timers.now()
 	w := s.will
 	if s.expiry == 0 {
@@ -51,6 +52,10 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	if s.expiry != Never { // [MQTT-3.1.2-23]
 		s.endAt = now + time.Duration(s.expiry)*time.Second
 	}
+	s.stageLeft()
+	if shutdown {
+		w = nil // whoever loads the Session publishes it
+	}
 	if w != nil {
 		if w.delay > 0 {
 			s.willAt, w = now+w.delay, nil
@@ -59,6 +64,7 @@ func (c *conn) detach(t *turn, shutdown bool) {
 		}
 	}
 	c.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))
+	s.trim(t)
 	s.mu.Unlock()
 	if w != nil {
 		c.b.publishWill(t, s, w)

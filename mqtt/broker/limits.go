@@ -33,13 +33,14 @@ const (
 	LimitUserSessions               // MaxSessionsPerUser
 	LimitChecks                     // clients whose credentials are being checked
 	LimitHandshakes                 // TLS and WebSocket handshakes under way
+	LimitStore                      // the disk of the data directory
 	NumLimits                       // how many there are
 )
 
 // String returns the name in lower case, such as "message-rate".
 func (l Limit) String() string {
 	return [NumLimits]string{"connections", "address", "user", "sessions", "connect-rate", "message-rate", "byte-rate",
-		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "user-sessions", "authentications", "handshakes"}[l]
+		"subscriptions", "topic", "out-buffer", "queue", "memory", "retained", "user-sessions", "authentications", "handshakes", "store"}[l]
 }
 
 // logEvery is how often an exceeded limit is worth a line: who floods us may not flood the log.

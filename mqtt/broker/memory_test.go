@@ -36,16 +36,24 @@ func (w *world) recount() (standing, moving int64) {
 		if s.will != nil {
 			standing += willCost + int64(len(s.will.Topic)+len(s.will.Payload)+s.will.Properties.Memory())
 		}
-		for _, q := range []*queue{&s.queue, &s.queue0} {
+		queues := []*queue{&s.queue, &s.queue0}
+		if s.keep != nil {
+			queues = append(queues, &s.keep.late)
+		}
+		for _, q := range queues {
 			for i := range q.n {
-				d := q.ring[(q.head+i)%len(q.ring)]
+				d := q.ring[(q.head+i)%len(q.ring)].d
 				moving += waitCost + int64(4*len(d.ids))
 				keep(d.m)
 			}
 		}
 		for _, e := range s.sender.All() {
-			moving += waitCost + int64(4*len(e.Value.ids))
-			keep(e.Value.m)
+			d := e.Value.d
+			if d == nil {
+				continue
+			}
+			moving += waitCost + int64(4*len(d.ids))
+			keep(d.m)
 		}
 		s.mu.Unlock()
 	}

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/store"
 )
 
 // message is an Application Message that outlives the read that brought it. It
-// is immutable, but for that count, and shared by all who hold it.
+// is immutable, but for that count and that mark, and shared by all who hold it.
 type message struct {
 	topic   string
 	payload []byte
@@ -22,7 +23,8 @@ type message struct {
 	expire bool          // it has an expiry
 	size   int           // what it takes in memory
 
-	holders atomic.Int32 // who keeps it, for counting its memory once
+	holders atomic.Int32                  // who keeps it, for counting its memory once
+	stored  atomic.Pointer[store.Message] // what the store knows it by, nil: it does not
 }
 
 // expired reports whether the message may no longer be sent [MQTT-3.3.2-5].

@@ -8,6 +8,7 @@ import (
 
 	"mqt/mqtt"
 	"mqt/mqtt/access"
+	"mqt/mqtt/store"
 )
 
 // Never is a Session Expiry Interval that does not end, section 3.1.2.11.2.
@@ -18,6 +19,12 @@ const Never = 0xFFFFFFFF
 type Options struct {
 	// Log receives connections, refusals and drops. Default: none.
 	Log *slog.Logger
+
+	// Store keeps what must outlive the process: after PUBACK, PUBREC, PUBCOMP,
+	// SUBACK, UNSUBACK or CONNACK it has what was acknowledged. The broker begins with
+	// what is in it. Whoever gave it closes it, after Shutdown. Default nil: nothing
+	// outlives the process.
+	Store store.Store
 
 	// SysInterval is how often $SYS/broker/... is published. Default 0: never.
 	SysInterval time.Duration
@@ -40,6 +47,11 @@ type Options struct {
 	// ACL is what clients may publish and receive. nil: everything. SetACL
 	// changes it.
 	ACL *access.ACL
+
+	// EventLoops has connections without TLS and WebSocket driven by a few event
+	// loops in the place of a goroutine each, where the platform can do that: see
+	// transport.Loops. Default: goroutines.
+	EventLoops bool
 
 	// ConnectTimeout is how long a peer has from accept to a complete CONNECT.
 	// Default 10 s.

@@ -30,17 +30,18 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
 	}
 	switch {
-	case p.QoS == mqtt.QoS1 && c.full:
+	case p.QoS == mqtt.QoS1 && c.full.Load():
 		return &mqtt.Error{Code: mqtt.ReceiveMaximumExceeded, Statement: "MQTT-3.3.4-7",
 			Text: "more messages under way than the Receive Maximum"}
 	case p.QoS == mqtt.QoS2:
-		duplicate, err := c.receive(p.PacketID)
+		duplicate, err := c.receive(t, p.PacketID)
 		if err != nil {
 			return err
 		}
 		if duplicate {
 			// Known and not yet released: acknowledged again, not delivered
-			// again [MQTT-4.3.3-10].
+			// again [MQTT-4.3.3-10]. It may not be durable yet.
+			t.wait = t.wait || c.s.durable()
 			return c.ack(t, mqtt.TypePubrec, p.PacketID, mqtt.Success)
 		}
 	}
@@ -50,7 +51,9 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 		code = mqtt.TopicNameInvalid
 	} else if !isOurs(name) && c.mayPublish(name) {
 		t.pub.begin(name, p.Payload, t.travelling(p.Properties), p.QoS, p.Retain, c.s)
+		before := t.stagedOps()
 		code = c.b.publish(t, c)
+		t.wait = t.wait || p.QoS > mqtt.QoS0 && t.stagedOps() > before
 	}
 	return c.acknowledge(t, p, code)
 }
@@ -132,14 +135,17 @@ func (t *turn) travelling(ps mqtt.Properties) mqtt.Properties {
 
 // receive notes a QoS 2 Packet Identifier. QoS 1 needs none: it is
 // acknowledged in the turn that brings it, so it finds room or it does not.
-func (c *conn) receive(id mqtt.PacketID) (duplicate bool, err error) {
+func (c *conn) receive(t *turn, id mqtt.PacketID) (duplicate bool, err error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if c.s.conn != c {
 		return false, errTakenOver
 	}
 	duplicate, err = c.s.receiver.Publish(id, mqtt.QoS2)
-	c.full = c.s.receiver.Quota() == 0
+	c.full.Store(c.s.receiver.Quota() == 0)
+	if err == nil && !duplicate {
+		c.s.stageReceive(t, id)
+	}
 	return duplicate, err
 }
 
@@ -168,7 +174,8 @@ func (c *conn) acknowledge(t *turn, p *mqtt.Publish, code mqtt.ReasonCode) error
 		if code.Failed() && c.version >= mqtt.V50 {
 			c.s.mu.Lock()
 			c.s.receiver.Pubrec(p.PacketID, code) // the flow ends here
-			c.full = c.s.receiver.Quota() == 0
+			c.full.Store(c.s.receiver.Quota() == 0)
+			c.s.stageRelease(t, p.PacketID)
 			c.s.mu.Unlock()
 		}
 		return c.ack(t, mqtt.TypePubrec, p.PacketID, code)

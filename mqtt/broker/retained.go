@@ -35,6 +35,7 @@ func (b *Broker) retain(t *turn) bool {
 		if old, ok := r.tree.Delete(p.topic); ok {
 			r.drop(t, old)
 		}
+		b.stageClear(t, p.topic)
 		return true
 	}
 	m := p.own(t.now)
@@ -53,17 +54,23 @@ func (b *Broker) retain(t *turn) bool {
 		b.exceeded(LimitMemory, from(p), nil)
 		return false
 	}
-	r.tree.Set(m.topic, m)
-	t.keep(m)
-	t.tally.held += retainedCost + treeCost(m.topic)
+	b.stageRetain(t, m)
+	r.put(t, m)
 	if replace {
 		r.drop(t, old)
 	}
+	return true
+}
+
+// put makes m the one of its topic. r.mu is held.
+func (r *retention) put(t *turn, m *message) {
+	r.tree.Set(m.topic, m)
+	t.keep(m)
+	t.tally.held += retainedCost + treeCost(m.topic)
 	r.bytes += int64(m.size)
 	if m.expire && r.expiring.Add(1) == 1 {
-		b.timers.set(&r.timer, t.now+sweepEvery)
+		r.b.timers.set(&r.timer, t.now+sweepEvery)
 	}
-	return true
 }
 
 // refusedRetained counts a message that is not kept, also for its publisher.
@@ -111,6 +118,7 @@ func (r *retention) due(now time.Duration) time.Duration {
 		if m.expired(now) {
 			r.tree.Delete(name)
 			r.drop(t, m)
+			r.b.stageClear(t, name)
 		}
 	}
 	if r.expiring.Load() == 0 {

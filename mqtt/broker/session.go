@@ -28,8 +28,9 @@ type session struct {
 	traffic           atomic.Pointer[traffic] // nil: none yet
 
 	mu       sync.Mutex
-	conn     *conn // nil: away
-	sender   flow.Sender[*delivery]
+	conn     *conn   // nil: away
+	keep     *keeper // nil without a store
+	sender   flow.Sender[queued]
 	receiver flow.Receiver
 	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
 	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
@@ -38,6 +39,7 @@ type session struct {
 	held     int64 // bytes of the record, its subscriptions and its will
 	holding  int   // retained messages are being sent: QoS 0 may not pass them
 	ended    bool
+	muted    bool          // conn has not had its CONNACK
 	kept     bool          // it has been connected before
 	expiry   uint32        // Session Expiry Interval in seconds
 	will     *will         // of the connection, or waiting for its delay
@@ -81,7 +83,7 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 	d := p.delivery(t, r, qos, retain)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.conn
+	c := s.live()
 	if s.ended {
 		return false
 	}
@@ -95,10 +97,19 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 // wait: nothing passes what came before it [MQTT-4.6.0-5]. QoS 0 is not held up
 // by the flow control of the others [MQTT-4.9.0-3], [MQTT-3.3.4-10]. s.mu is held.
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
-	q := s.queueOf(d)
-	if c == nil || !q.empty() || d.qos > mqtt.QoS0 && !t.affordsFlight(s, d) || !s.start(t, c, d, p) {
-		s.enqueue(t, d)
+	w := queued{d, s.place(d)}
+	if c == nil || !s.nothingBefore(d) || d.qos > mqtt.QoS0 && !t.affordsFlight(s, d) || s.holdsBack(w) || !s.start(t, c, w, p) {
+		s.enqueue(t, w)
 	}
+}
+
+// live is the connection that may be written to, nil: there is none. s.mu is
+// held.
+func (s *session) live() *conn {
+	if s.muted {
+		return nil
+	}
+	return s.conn
 }
 
 func (s *session) queueOf(d *delivery) *queue {
@@ -135,7 +146,8 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 
 // start sends d for the first time, with DUP 0 [MQTT-3.3.1-3]. p, if any, is the publication
 // whose frames it can share. false: there is no room now. s.mu is held.
-func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
+func (s *session) start(t *turn, c *conn, w queued, p *publication) bool {
+	d := w.d
 	if d.qos > mqtt.QoS0 && (s.sender.Quota() == 0 || s.flying > 0 && s.flying+d.size() > s.b.limit().MaxQueueBytes) {
 		return false
 	}
@@ -148,11 +160,15 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
 		// It counts as delivered and holds nothing up [MQTT-3.1.2-25].
 		s.dropped(dropTooLarge)
+		s.finished(t, w)
 		return true
 	}
-	id, ok := s.sender.Publish(d.qos, d)
+	id, ok := s.identify(w)
 	if !ok {
 		return false
+	}
+	if s.sentBefore(w) {
+		head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]: by the process before this one
 	}
 	if id != 0 {
 		binary.BigEndian.PutUint16(head[mqtt.PacketIDAt(head):], uint16(id))
@@ -162,6 +178,8 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 		if id != 0 {
 			s.flying += d.size()
 			t.hold(d)
+			s.stage(t, w)
+			s.noteSent(t, w)
 		}
 		return true
 	}
@@ -170,11 +188,14 @@ func (s *session) start(t *turn, c *conn, d *delivery, p *publication) bool {
 	return false
 }
 
-// land takes d, which has been acknowledged, out of what is in flight. s.mu is
+// land takes w, which has been acknowledged, out of what is in flight. s.mu is
 // held.
-func (s *session) land(t *turn, d *delivery) {
-	s.flying -= d.size()
-	t.release(d)
+func (s *session) land(t *turn, w queued) {
+	if w.d != nil {
+		s.flying -= w.d.size()
+		t.release(w.d)
+	}
+	s.finished(t, w)
 }
 
 // forget takes back a Packet Identifier that was not used after all.
@@ -187,38 +208,40 @@ func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
 	}
 }
 
-// enqueue lets d wait, or drops it when the queue or the memory is full. s.mu is
+// enqueue lets w wait, or drops it when the queue or the memory is full. s.mu is
 // held.
-func (s *session) enqueue(t *turn, d *delivery) {
-	b := s.b
+func (s *session) enqueue(t *turn, w queued) {
+	b, d := s.b, w.d
 	o := b.limit()
+	n, bytes := s.backlog()
 	switch {
-	case s.queue.n+s.queue0.n >= o.MaxQueue || s.queue.bytes+s.queue0.bytes+d.size() > o.MaxQueueBytes:
+	case n >= o.MaxQueue || bytes+d.size() > o.MaxQueueBytes:
 		s.dropped(dropQueue)
 		b.exceeded(LimitQueue, s.clientID, nil)
 	case !t.affords(d.cost()) || d.qos == mqtt.QoS0 && b.memory.High():
 		s.dropped(dropMemory)
 		b.exceeded(LimitMemory, s.clientID, nil)
 	default:
-		s.queueOf(d).push(d)
+		s.queueFor(d).push(w)
 		t.tally.waiting++
 		t.hold(d)
+		s.stage(t, w)
 		s.noteWaiting()
 	}
 }
 
 // pop takes the first delivery out of q. s.mu is held.
-func (t *turn) pop(q *queue) *delivery {
-	d := q.pop()
+func (t *turn) pop(q *queue) queued {
+	w := q.pop()
 	t.tally.waiting--
-	t.release(d)
-	return d
+	t.release(w.d)
+	return w
 }
 
 // pump sends what the new connection owes again, then what waits, as far as
 // there is room. s.mu is held.
 func (s *session) pump(t *turn) {
-	c := s.conn
+	c := s.live()
 	if c == nil {
 		return
 	}
@@ -232,6 +255,9 @@ func (s *session) pump(t *turn) {
 	s.drain(t, c, &s.queue0)
 	if !s.sender.Pending() {
 		s.drain(t, c, &s.queue)
+		for s.keep != nil && s.refill() {
+			s.drain(t, c, &s.queue)
+		}
 	}
 	s.noteWaiting()
 }
@@ -239,13 +265,15 @@ func (s *session) pump(t *turn) {
 // drain starts what waits in q until there is no room.
 func (s *session) drain(t *turn, c *conn, q *queue) {
 	for !q.empty() {
-		d := q.front()
-		switch {
-		case d.m.expired(t.now):
+		w := q.front()
+		switch m := w.d.m; {
+		case m.expired(t.now) && !s.sentBefore(w):
 			s.dropped(dropExpired)
-		case !s.mayReceive(s.b.acl.Load(), d.m.topic): // since it was queued
+			s.finished(t, w)
+		case !s.mayReceive(s.b.acl.Load(), m.topic): // since it was queued
 			s.dropped(dropDenied)
-		case !s.start(t, c, d, nil):
+			s.finished(t, w)
+		case s.holdsBack(w) || !s.start(t, c, w, nil):
 			return
 		}
 		t.pop(q)
@@ -253,31 +281,32 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 }
 
 func (s *session) noteWaiting() {
-	s.waiting.Store(int32(s.queue.n))
+	n, _ := s.backlog()
+	s.waiting.Store(int32(n - s.queue0.n))
 	s.waiting0.Store(int32(s.queue0.n + s.holding))
 }
 
 // resend repeats an in-flight packet on a new connection [MQTT-4.4.0-1], which
 // has room for it.
-func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[*delivery]) {
+func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[queued]) {
 	if e.State == flow.PubrelSent {
 		t.scratch = mqtt.AppendAck(t.scratch[:0], mqtt.TypePubrel, id, mqtt.Success, c.version)
 		c.reply(t, t.scratch)
 		t.tally.packetsOut++
 		return
 	}
-	d := e.Value
+	d := e.Value.d
 	if !s.mayReceive(s.b.acl.Load(), d.m.topic) { // any more
 		s.dropped(dropDenied)
 		s.forget(id, d.qos)
-		s.land(t, d)
+		s.land(t, e.Value)
 		return
 	}
 	head, body := t.encodeDelivery(d, c.version)
 	if uint64(len(head)+len(body)) > uint64(c.maxPacket) {
 		s.dropped(dropTooLarge)
 		s.forget(id, d.qos)
-		s.land(t, d)
+		s.land(t, e.Value)
 		return
 	}
 	head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]
@@ -311,9 +340,10 @@ func (s *session) finish(t *turn) {
 	s.ended = true
 	subs, w := s.subs.all(), s.will
 	left := s.unfinished(t)
+	s.endStored(t)
 	s.charge(t, -s.held)
 	s.subs, s.will, s.queue, s.queue0 = subscriptions{}, nil, queue{}, queue{}
-	s.sender, s.receiver = flow.Sender[*delivery]{}, flow.Receiver{}
+	s.sender, s.receiver = flow.Sender[queued]{}, flow.Receiver{}
 	s.waiting.Store(-1)
 	s.waiting0.Store(0)
 	s.b.timers.set(&s.timer, 0)
@@ -337,15 +367,25 @@ func (s *session) finish(t *turn) {
 func (s *session) unfinished(t *turn) []*delivery {
 	var left []*delivery
 	for _, e := range s.sender.All() {
-		s.land(t, e.Value)
-		if e.State == flow.PublishQoS1 && e.Value.group != nil {
-			left = append(left, e.Value)
+		d := e.Value.d
+		if d == nil {
+			continue
+		}
+		s.flying -= d.size()
+		t.release(d)
+		if e.State == flow.PublishQoS1 && d.group != nil {
+			left = append(left, d)
 		}
 	}
-	for !s.queue.empty() {
-		d := t.pop(&s.queue)
-		if d.group != nil {
-			left = append(left, d)
+	queues := []*queue{&s.queue}
+	if s.keep != nil {
+		queues = append(queues, &s.keep.late)
+	}
+	for _, q := range queues {
+		for !q.empty() {
+			if d := t.pop(q).d; d.group != nil {
+				left = append(left, d)
+			}
 		}
 	}
 	for !s.queue0.empty() {

@@ -19,6 +19,7 @@ type shares struct {
 // group is the members of one Shared Subscription.
 type group struct {
 	name, filter string
+	share        string // both, as a client writes it
 
 	mu      sync.Mutex
 	members []*subscription
@@ -38,7 +39,7 @@ func (sh *shares) join(name, filter string, sub *subscription) {
 	defer sh.mu.Unlock()
 	g, ok := sh.tree.Get(filter, name)
 	if !ok {
-		g = &group{name: name, filter: filter}
+		g = &group{name: name, filter: filter, share: sub.filter}
 	}
 	g.mu.Lock()
 	i := g.find(sub.s)
@@ -52,6 +53,13 @@ func (sh *shares) join(name, filter string, sub *subscription) {
 	if !ok {
 		sh.tree.Set(filter, name, g)
 	}
+}
+
+// find returns a group that is there.
+func (sh *shares) find(name, filter string) (*group, bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.tree.Get(filter, name)
 }
 
 // leave takes s out of the group.

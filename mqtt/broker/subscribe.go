@@ -22,13 +22,16 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 		ids = []uint32{id}
 	}
 	suback := &mqtt.Suback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Subscriptions))}
-	var retained []*subscription
+	var retained, added []*subscription
 	for i := range p.Subscriptions {
 		sub := &subscription{s: c.s, filter: p.Subscriptions[i].Filter, Subscription: p.Subscriptions[i], ids: ids}
 		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
 		code, fresh, err := c.addSubscription(t, sub)
 		if err != nil {
 			return err
+		}
+		if fresh {
+			added = append(added, sub)
 		}
 		suback.ReasonCodes[i] = code // [MQTT-3.8.4-6], [MQTT-3.8.4-7], [MQTT-3.9.3-1]
 		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; shared ones get none. In 3.1.1 it is always 0
@@ -37,6 +40,16 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 			retained = append(retained, sub)
 		}
 	}
+	if c.s.durable() {
+		c.storing = &storing{suback: suback, retained: retained, added: added}
+		t.wait = true
+		return errStoring
+	}
+	return c.subscribed(t, suback, retained)
+}
+
+// subscribed sends SUBACK and the retained messages.
+func (c *conn) subscribed(t *turn, suback *mqtt.Suback, retained []*subscription) error {
 	if err := c.answer(t, suback); err != nil {
 		return err
 	}
@@ -102,6 +115,7 @@ func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode
 		s.charge(t, sub.cost())
 	}
 	s.subs.set(sub)
+	s.stageSubscribe(t, sub)
 	if shared {
 		c.b.shared.join(group, inner, sub)
 	} else {

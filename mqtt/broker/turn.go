@@ -19,8 +19,13 @@ type turn struct {
 
 	// acks are the answers owed to the connection that is fed, in arrival
 	// order. They leave before anything else is appended for it, at the latest
-	// when the turn ends: the place where a store would have them wait.
+	// when the turn ends, or with a store when what was staged is durable (persist.go).
 	acks []byte
+
+	// staged is what the turn has for the store, nil: nothing. wait: the answers of
+	// the turn may not leave before that is durable.
+	staged *commitment
+	wait   bool
 
 	matches []*subscription
 	groups  []*group
@@ -48,6 +53,10 @@ func (b *Broker) beginTurn(batch *transport.Batch) *turn {
 // end brings the counters home, flushes a batch of its own and returns t to
 // the pool.
 func (t *turn) end() {
+	if t.staged != nil {
+		t.commit()
+	}
+	t.wait = false
 	t.b.addTally(&t.tally)
 	if t.batch == &t.own {
 		t.own.Flush()

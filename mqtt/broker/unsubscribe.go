@@ -20,6 +20,7 @@ func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
 	}
 	for i, filter := range p.Filters {
 		sub, ok := s.subs.get(filter) // compared byte by byte [MQTT-3.10.4-1]
+		s.stageUnsubscribe(t, filter)
 		switch {
 		case ok:
 			s.subs.delete(filter)

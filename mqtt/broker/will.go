@@ -27,8 +27,10 @@ func (b *Broker) publishWill(t *turn, s *session, w *will) {
 	if acl := b.acl.Load(); acl != nil && !s.rightsBy(acl).MayPublish(w.Topic) { // any more
 		b.count.deniedPublish.Add(1)
 		b.opt.Log.Info("will denied", "client", s.clientID, "user", s.username, "topic", w.Topic)
+		s.stageWillDone(t)
 		return
 	}
 	t.pub.begin(w.Topic, w.Payload, w.Properties.Without(mqtt.WillDelayInterval), w.QoS, w.Retain, s)
 	b.publish(t, nil)
+	s.stageWillDone(t)
 }

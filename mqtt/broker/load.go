@@ -1,0 +1,128 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"mqt/mqtt"
+	"mqt/mqtt/flow"
+	"mqt/mqtt/store"
+	"mqt/mqtt/topic"
+)
+
+// load begins with what is in the store. Nobody is connected yet.
+func (b *Broker) load() error {
+	t := b.beginTurn(nil)
+	defer t.end()
+	wall := time.Now()
+	for x, err := range b.store.Sessions() {
+		if err != nil {
+			return fmt.Errorf("broker: load: %w", err)
+		}
+		if old := b.sessions[x.ClientID]; old != nil {
+			// The power failed between a new Session and the end of the one before it.
+			b.loadedTwice(t, old, x)
+			continue
+		}
+		b.loadSession(t, x, wall)
+	}
+	for x, err := range b.store.Retained() {
+		if err != nil {
+			return fmt.Errorf("broker: load: %w", err)
+		}
+		b.retained.mu.Lock()
+		b.retained.put(t, b.message(x))
+		b.retained.mu.Unlock()
+	}
+	return nil
+}
+
+// loadedTwice keeps the younger of two Sessions of a client. The store gives them
+// in the order of their age.
+func (b *Broker) loadedTwice(t *turn, old *session, x *store.Saved) {
+	if x.ID < old.keep.id {
+		t.stage().batch.EndSession(x.ID)
+		return
+	}
+	old.mu.Lock()
+	old.setWill(t, nil)
+	old.finish(t)
+	b.loadSession(t, x, time.Now())
+}
+
+func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
+	b.serial++
+	s := &session{b: b, serial: b.serial, clientID: x.ClientID, username: x.Username, kept: true, expiry: x.Expiry}
+	s.timer.owner = s
+	s.sender.UsePool(&b.pool)
+	s.keep = &keeper{id: x.ID, next: x.Next, sent: x.Sent}
+	s.keep.disk = onDisk{n: x.Count, bytes: int(x.Bytes) + messageCost*x.Count, from: x.First}
+	s.charge(t, recordCost(x.ClientID, x.Username))
+	t.tally.waiting += int64(x.Count)
+	b.mu.Lock()
+	b.sessions[x.ClientID] = s
+	b.owners[x.Username]++
+	b.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, at := range x.Released {
+		s.sender.Restore(at.PacketID(), flow.PubrelSent, queued{at: at})
+	}
+	for _, id := range x.Received {
+		s.receiver.Restore(id)
+	}
+	for i := range x.Subscriptions {
+		s.loadSubscription(t, &x.Subscriptions[i])
+	}
+	s.noteWaiting()
+	s.loadDeadlines(t, x, wall)
+}
+
+func (s *session) loadSubscription(t *turn, x *store.Subscription) {
+	sub := &subscription{s: s, filter: x.Filter, Subscription: x.Subscription}
+	if x.Identifier != 0 {
+		sub.ids = []uint32{x.Identifier}
+	}
+	group, inner, shared, err := topic.SplitShare(sub.filter)
+	if err != nil {
+		return
+	}
+	s.subs.set(sub)
+	s.charge(t, sub.cost())
+	if shared {
+		s.b.shared.join(group, inner, sub)
+	} else {
+		s.b.subs.Set(inner, s, sub)
+	}
+}
+
+// loadDeadlines lets expiry and will delay go on from when the connection was
+// lost: now, if the process ended before it.
+func (s *session) loadDeadlines(t *turn, x *store.Saved, wall time.Time) {
+	if x.Will != nil {
+		delay := x.Will.Properties.NumberOr(mqtt.WillDelayInterval, 0)
+		s.setWill(t, &will{Will: x.Will, delay: time.Duration(delay) * time.Second})
+	}
+	s.keep.left = x.Left
+	if s.keep.left.IsZero() {
+		s.keep.left = wall
+		t.stage().batch.PutSession(x.ID, s.record(s.keep.left))
+	}
+	gone := t.now - max(0, wall.Sub(s.keep.left))
+	if s.expiry != Never {
+		s.endAt = gone + time.Duration(s.expiry)*time.Second
+	}
+	if s.will != nil {
+		s.willAt = gone + s.will.delay
+	}
+	s.endAt, s.willAt = soon(t.now, s.endAt, s.expiry != Never), soon(t.now, s.willAt, s.will != nil)
+	s.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))
+}
+
+// soon makes a deadline one that is to come: 0 would be none.
+func soon(now, at time.Duration, set bool) time.Duration {
+	if !set {
+		return 0
+	}
+	return max(at, now)
+}

@@ -1,0 +1,358 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"sync/atomic"
+
+	"mqt/mqtt"
+	"mqt/mqtt/store"
+)
+
+// errStoring says that a packet has to wait until what it asks for is durable.
+var errStoring = errors.New("broker: the packet waits for the store")
+
+// commitment is what one turn has staged for the store, and who waits for it.
+// Which step stages what, and waits, is the table of package store.
+type commitment struct {
+	b        *Broker
+	batch    store.Batch
+	enqueued []placed // the messages in it
+	sent     []placed // up to where Sessions have sent
+	received []mqtt.PacketID
+
+	c       *conn    // whose answers wait, nil: nobody's
+	acks    []byte   // these
+	storing *storing // and the packet that waits as a whole
+
+	committed atomic.Bool  // the store has it: what is committed now comes behind it
+	pause     atomic.Int32 // of c: 1 it waits to be resumed, 2 there is no need
+}
+
+// placed is a message of a Session.
+type placed struct {
+	s  *session
+	at store.Position
+}
+
+// storing is a CONNECT or SUBSCRIBE whose answer something follows at once. The
+// connection is paused with the packet unconsumed and fed it again.
+type storing struct {
+	connack  *mqtt.Connack
+	version  mqtt.Version
+	fresh    bool // the Session is new
+	suback   *mqtt.Suback
+	retained []*subscription
+	added    []*subscription
+	err      error // why it is not durable
+	done     atomic.Bool
+}
+
+// stage returns where the turn puts what is for the store.
+func (t *turn) stage() *commitment {
+	if t.staged == nil {
+		t.staged = &commitment{b: t.b}
+	}
+	return t.staged
+}
+
+// stagedOps is how many operations the turn has staged.
+func (t *turn) stagedOps() int {
+	if t.staged == nil {
+		return 0
+	}
+	return t.staged.batch.Len()
+}
+
+// commit hands over what was staged so far.
+func (t *turn) commit() (full bool) {
+	k := t.staged
+	t.staged = nil
+	return k.commit()
+}
+
+func (k *commitment) commit() (full bool) {
+	for _, p := range k.sent {
+		k.batch.Sent(p.s.keep.id, p.at)
+	}
+	switch {
+	case k.c != nil || len(k.enqueued) > 0:
+		full = k.b.store.Commit(&k.batch, k.done)
+	case !k.batch.Empty():
+		k.b.store.Commit(&k.batch, nil)
+	}
+	k.committed.Store(true)
+	return full
+}
+
+// mustWait reports whether the answers of the turn may not leave now: what they
+// promise is not durable, or there are others before them.
+func (c *conn) mustWait(t *turn) bool {
+	return c.b.store != nil && (t.wait || len(t.acks) > 0 && c.owed.Load() > 0)
+}
+
+// commit hands over what was staged, and the answers with it.
+func (c *conn) commit(t *turn) {
+	k := t.stage()
+	k.c, k.acks, k.storing = c, bytes.Clone(t.acks), c.storing
+	t.acks, t.wait = t.acks[:0], false
+	c.owed.Add(1)
+	if k.storing != nil {
+		k.pause.Store(1)
+		c.tc.Pause()
+	}
+	if full := t.commit(); full && k.storing == nil {
+		c.tc.Pause()
+		if !k.pause.CompareAndSwap(0, 1) {
+			c.tc.Resume() // it was done meanwhile
+		}
+	}
+}
+
+// done is called by the store, in the order of the commits.
+func (k *commitment) done(err error) {
+	t := k.b.beginTurn(nil)
+	if err != nil {
+		k.fail(t, err)
+	} else if k.c != nil && len(k.acks) > 0 && !k.c.displaced.Load() {
+		k.c.reply(t, k.acks)
+	}
+	k.settle(t, err)
+	if k.storing != nil {
+		k.storing.err = err
+		k.storing.done.Store(true)
+	}
+	if k.c != nil {
+		k.c.owed.Add(-1) // behind the reply, so that nothing passes it
+		if k.pause.Swap(2) == 1 {
+			k.c.tc.Resume()
+		}
+	}
+	t.end()
+}
+
+// settle tells the Sessions what became of their messages.
+func (k *commitment) settle(t *turn, err error) {
+	for i := 0; i < len(k.enqueued); {
+		s := k.enqueued[i].s
+		s.mu.Lock()
+		for ; i < len(k.enqueued) && k.enqueued[i].s == s; i++ {
+			s.settled(t, k.enqueued[i].at, err)
+		}
+		if !s.ended {
+			s.forgetStored(t)
+			s.trim(t)
+			s.pump(t)
+			s.noteWaiting()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// code is what a client is told of an error of the store.
+func storeCode(err error) mqtt.ReasonCode {
+	if errors.Is(err, store.ErrFull) {
+		return mqtt.QuotaExceeded
+	}
+	return mqtt.UnspecifiedError
+}
+
+// fail takes back what cannot be promised. What only removes is tried again.
+func (k *commitment) fail(t *turn, err error) {
+	k.b.logStore(err)
+	if errors.Is(err, store.ErrFull) {
+		again := &store.Batch{}
+		if k.batch.Replay(removals{again}) == nil && !again.Empty() {
+			k.b.store.Commit(again, nil)
+		}
+	}
+	if k.c == nil {
+		return
+	}
+	code := storeCode(err)
+	k.forgetReceived(code)
+	if k.storing != nil && k.storing.connack != nil {
+		return // CONNACK tells
+	}
+	answers, ok := k.c.refusals(k.acks, code)
+	switch {
+	case k.c.displaced.Load():
+	case ok && len(answers) > 0:
+		k.c.reply(t, answers)
+	case !ok:
+		if len(answers) > 0 {
+			k.c.reply(t, answers)
+		}
+		k.c.kick(code, err)
+	}
+}
+
+// forgetReceived makes inbound QoS 2 messages unknown again. Whoever has sent one
+// a second time meanwhile, on another connection, may not be told that it is
+// known.
+func (k *commitment) forgetReceived(code mqtt.ReasonCode) {
+	s := k.c.s
+	if s == nil || len(k.received) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range k.received {
+		s.receiver.Pubrec(id, mqtt.UnspecifiedError)
+	}
+	if c := s.live(); c != nil && c == k.c {
+		c.full.Store(s.receiver.Quota() == 0)
+	} else if c != nil {
+		c.kick(code, errors.New("broker: its message could not be stored"))
+	}
+}
+
+// refusals turns answers into those that promise nothing. false: there is no such
+// answer to one of them, so the connection has to end.
+func (c *conn) refusals(acks []byte, code mqtt.ReasonCode) (out []byte, ok bool) {
+	r := mqtt.Reader{From: mqtt.Server, Version: c.version}
+	ok = true
+	for len(acks) > 0 {
+		pkt, n, err := r.Read(acks)
+		if err != nil || n == 0 {
+			return out, false
+		}
+		acks = acks[n:]
+		switch p := pkt.(type) {
+		case *mqtt.Puback:
+			ok = ok && c.version >= mqtt.V50
+			p.ReasonCode = worse(p.ReasonCode, code)
+		case *mqtt.Pubrec:
+			ok = ok && c.version >= mqtt.V50
+			p.ReasonCode = worse(p.ReasonCode, code)
+		case *mqtt.Unsuback:
+			ok = ok && c.version >= mqtt.V50
+			for i := range p.ReasonCodes {
+				p.ReasonCodes[i] = worse(p.ReasonCodes[i], mqtt.UnspecifiedError)
+			}
+		case *mqtt.Pingresp, *mqtt.Suback:
+		default:
+			ok = false
+		}
+		if !ok {
+			return out, false
+		}
+		if out, err = pkt.Append(out, c.version); err != nil {
+			return out, false
+		}
+	}
+	return out, ok
+}
+
+func worse(have, code mqtt.ReasonCode) mqtt.ReasonCode {
+	if have.Failed() {
+		return have
+	}
+	return code
+}
+
+// removals takes of a batch what makes room or says what has happened.
+type removals struct{ b *store.Batch }
+
+func (r removals) PutSession(id store.SessionID, s *store.Session) {
+	if !s.Left.IsZero() {
+		r.b.PutSession(id, s)
+	}
+}
+func (r removals) EndSession(id store.SessionID)                         { r.b.EndSession(id) }
+func (removals) Subscribe(store.SessionID, store.Subscription)           {}
+func (r removals) Unsubscribe(id store.SessionID, filter string)         { r.b.Unsubscribe(id, filter) }
+func (removals) Enqueue(store.SessionID, store.Position, store.Delivery) {}
+func (r removals) Sent(id store.SessionID, at store.Position)            { r.b.Sent(id, at) }
+func (r removals) Pubrec(id store.SessionID, at store.Position)          { r.b.Pubrec(id, at) }
+func (r removals) Done(id store.SessionID, at store.Position)            { r.b.Done(id, at) }
+func (removals) Receive(store.SessionID, mqtt.PacketID)                  {}
+func (r removals) Release(id store.SessionID, p mqtt.PacketID)           { r.b.Release(id, p) }
+func (removals) Retain(*store.Message)                                   {}
+func (r removals) Clear(topic string)                                    { r.b.Clear(topic) }
+
+// StoreErr returns why the store has failed for good, nil while it works or where
+// there is none. A full disk is not an end.
+func (b *Broker) StoreErr() error {
+	if b.store == nil {
+		return nil
+	}
+	return b.store.Err()
+}
+
+// logStore says that the store fails: once when it is for good, from time to time
+// when the disk is full.
+func (b *Broker) logStore(err error) {
+	switch {
+	case errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrFull):
+		b.exceeded(LimitStore, "", nil)
+	case !b.storeFailed.Swap(true):
+		b.opt.Log.Error("the store has failed: nothing is acknowledged any more that it would have to keep", "err", err)
+	}
+}
+
+// stored goes on with the packet that waited.
+func (c *conn) stored(t *turn) error {
+	k := c.storing
+	if !k.done.Load() {
+		return errStoring
+	}
+	c.storing = nil
+	if k.connack != nil {
+		return c.entered(t, k)
+	}
+	if k.err != nil {
+		c.takeBack(t, k)
+	}
+	return c.subscribed(t, k.suback, k.retained)
+}
+
+// entered is the end of a CONNECT.
+func (c *conn) entered(t *turn, k *storing) error {
+	s := c.s
+	s.mu.Lock()
+	if s.conn != c {
+		s.mu.Unlock()
+		return errTakenOver
+	}
+	if k.err == nil {
+		s.muted = false
+		s.greet(t, c, k.connack)
+		s.mu.Unlock()
+		c.welcomed(t)
+		return nil
+	}
+	if k.fresh {
+		s.expiry = 0
+	}
+	s.mu.Unlock()
+	c.detach(t, false)
+	c.s = nil
+	code := mqtt.QuotaExceeded
+	if !errors.Is(k.err, store.ErrFull) {
+		code = mqtt.ServerUnavailable
+	}
+	err := refuse(code, "3.2.2.2", "the session cannot be stored")
+	c.refuse(t, &mqtt.Connect{Version: k.version}, err)
+	return err
+}
+
+// takeBack makes a SUBSCRIBE fail that is not durable.
+func (c *conn) takeBack(t *turn, k *storing) {
+	code := storeCode(k.err)
+	for i, have := range k.suback.ReasonCodes {
+		k.suback.ReasonCodes[i] = worse(have, code)
+	}
+	k.retained = nil
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sub := range k.added {
+		if have, ok := s.subs.get(sub.filter); ok && have == sub {
+			s.subs.delete(sub.filter)
+			s.charge(t, -sub.cost())
+			c.b.unroute(sub)
+		}
+	}
+}

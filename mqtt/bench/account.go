@@ -35,7 +35,7 @@ func (r *runner) report(ctx context.Context) *Report {
 	t := r.total
 	rep := &Report{
 		Version: ReportVersion, Tool: r.s.Tool, Name: r.s.Name, RunID: r.s.RunID, Seed: r.s.Seed,
-		Started: r.began.Round(0), Target: r.target(), Environment: environment(), Load: r.s.load, ConfigHash: r.s.hash(),
+		Started: r.began.Round(0), Target: r.target(), Environment: environment(), Load: r.s.load, ConfigHash: r.s.hash, Shard: r.s.Shard,
 		Measured: r.measuredFor, Drained: r.drainedFor,
 		Sent: r.count(t.sent, t.sentBytes), Acked: r.count(t.acked, t.ackedBytes),
 		Delivered: r.count(t.delivered, t.deliveredBytes),

@@ -115,7 +115,7 @@ type cursor struct {
 func (sh *shard) newCursor(gi int, l *load) *cursor {
 	c := &cursor{l: l, sh: sh, rec: sh.recs[gi], pubs: sh.pubs[gi]}
 	if l.g.Arrival == Poisson {
-		c.random = rand.New(rand.NewPCG(sh.r.s.Seed, uint64(gi)<<32|uint64(sh.number))) //nolint:gosec // no secret
+		c.random = rand.New(rand.NewPCG(sh.r.s.salted(), uint64(gi)<<32|uint64(sh.number))) //nolint:gosec // no secret
 	}
 	if !l.closed() {
 		c.find()

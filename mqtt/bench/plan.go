@@ -49,8 +49,15 @@ type Plan struct {
 	Precise bool
 	// Watch is asked what the Server costs, where it can be watched.
 	Watch Watcher
+	// Shard is the part of the plan that this process is; nil: all of it. The
+	// other shards have the same plan and RunID.
+	Shard *Shard
+	// StartAt is when the first load begins, so that all shards begin at the same
+	// time. Default: when the clients are ready.
+	StartAt time.Time
 
-	load Load // for the report
+	load Load   // for the report
+	hash string // of all shards together
 }
 
 // Watcher tells the cost of the Server's process.

@@ -68,7 +68,7 @@ func (r *runner) newPublisher(g *group, i int) *publisher {
 	p.windowed = g.Max && p.qos == mqtt.QoS0 && !r.s.NoTracking
 	p.done = p.ended
 	if g.MaxSize > g.Size {
-		p.sizes = rand.New(rand.NewPCG(r.s.Seed, uint64(p.id))) //nolint:gosec // no secret
+		p.sizes = rand.New(rand.NewPCG(r.s.salted(), uint64(p.id))) //nolint:gosec // no secret
 	}
 	return p
 }

@@ -40,6 +40,7 @@ func (s Scenario) Plan() (Plan, error) {
 		Client: s.Client, Dial: s.Dial, Target: s.Target, InProcess: s.InProcess, Tool: s.Tool, Role: s.Role, RunID: s.RunID, Seed: s.Seed,
 		Rules: s.Rules, NoDefaultRules: s.NoDefaultRules, InconclusiveOK: s.InconclusiveOK, NoTracking: s.NoTracking, Keep: s.Keep, Precise: s.Precise,
 		Connecting: s.Connecting, ConnectRate: s.ConnectRate, Watch: s.Watch,
+		Shard: s.Shard, StartAt: s.StartAt,
 	}
 	s.groups(&p)
 	s.steps(&p)
@@ -161,10 +162,21 @@ func (s *Scenario) topic(i int) string {
 	if s.Topic != nil {
 		return s.Topic(i)
 	}
-	if s.Shape == FanIn {
+	switch s.Shape {
+	case FanIn:
 		return s.TopicPrefix + "/" + strconv.Itoa(i%s.Subscribers) + "/" + strconv.Itoa(i)
+	case Shared, Mesh:
+		return s.TopicPrefix + s.apart(i) + "/" + strconv.Itoa(i)
 	}
 	return s.TopicPrefix + "/" + strconv.Itoa(i)
+}
+
+// apart is a level for the shard of client i.
+func (s *Scenario) apart(i int) string {
+	if s.Shard == nil || s.Shard.Count < 2 {
+		return ""
+	}
+	return "/s" + strconv.Itoa(i%s.Shard.Count)
 }
 
 // filter is the Topic Filter of subscriber j.
@@ -178,9 +190,9 @@ func (s *Scenario) filter(j int) string {
 	case FanOut:
 		j %= s.Publishers
 	case Shared:
-		return "$share/" + s.RunID + "/" + s.TopicPrefix + "/+"
+		return "$share/" + s.RunID + "/" + s.TopicPrefix + s.apart(j) + "/+"
 	case Mesh:
-		return s.TopicPrefix + "/+"
+		return s.TopicPrefix + s.apart(j) + "/+"
 	}
 	return s.TopicPrefix + "/" + strconv.Itoa(j)
 }
@@ -251,7 +263,7 @@ func (p *Plan) planned() Load {
 
 // hash tells loads apart: the same load has the same, whatever the Server, the
 // run and the seed.
-func (p *Plan) hash() string {
+func (p *Plan) configHash() string {
 	l := p.load
 	l.TopicPrefix = ""
 	type step struct {

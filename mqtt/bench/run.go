@@ -40,6 +40,10 @@ func RunPlan(ctx context.Context, p Plan, progress func(Snapshot)) (*Report, err
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
+	p.hash = p.configHash()
+	if err := p.shard(); err != nil {
+		return nil, err
+	}
 	r, err := newRunner(p, progress)
 	if err != nil {
 		return nil, err
@@ -50,6 +54,9 @@ func RunPlan(ctx context.Context, p Plan, progress func(Snapshot)) (*Report, err
 	for i := range p.Steps {
 		if ctx.Err() != nil && p.Steps[i].Do != DoDrain {
 			continue
+		}
+		if err := r.startTogether(ctx, &p.Steps[i]); err != nil {
+			return nil, err
 		}
 		if err := r.step(ctx, &p.Steps[i]); err != nil && ctx.Err() == nil {
 			return nil, err
@@ -101,6 +108,7 @@ type runner struct {
 	shares  map[string]*share
 	shards  []*shard
 	left    bool
+	started bool // with the load
 
 	unprobed atomic.Int64
 	allSeen  chan struct{} // unprobed is 0
@@ -167,7 +175,7 @@ func newRunner(p Plan, progress func(Snapshot)) (*runner, error) {
 	}
 	r := &runner{
 		s: p, progress: progress, run: crc32.ChecksumIEEE([]byte(p.RunID)), began: time.Now(),
-		random: rand.New(rand.NewPCG(p.Seed, 0)), allSeen: make(chan struct{}), shares: make(map[string]*share), //nolint:gosec // no secret
+		random: rand.New(rand.NewPCG(p.salted(), 0)), allSeen: make(chan struct{}), shares: make(map[string]*share), //nolint:gosec // no secret
 		total: &tally{}, interval: &tally{}, spare: &tally{}, places: make(chan struct{}, MaxConnecting),
 	}
 	for i := range p.Steps {

@@ -205,6 +205,10 @@ type Scenario struct {
 	RunID string
 	// TopicPrefix stands in front of every topic. Default bench/RUNID.
 	TopicPrefix string
+	// Shard and StartAt are as in [Plan]. With Shared and Mesh each shard has
+	// topics of its own.
+	Shard   *Shard
+	StartAt time.Time
 }
 
 // Level is a rate that is held for a time.

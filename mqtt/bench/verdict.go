@@ -25,6 +25,11 @@ const (
 // of due messages the generator did not get to.
 func (rep *Report) judge(missed, due int64, rules []Rule, v view, inconclusiveOK bool) {
 	rep.checkGenerator(missed, due)
+	rep.conclude(rules, v, inconclusiveOK)
+}
+
+// conclude fills in the thresholds and the verdict.
+func (rep *Report) conclude(rules []Rule, v view, inconclusiveOK bool) {
 	for i := range rules {
 		t := rules[i].evaluate(rep, v)
 		t.OK = t.OK || t.Inconclusive && inconclusiveOK

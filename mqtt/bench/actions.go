@@ -118,7 +118,7 @@ func (m *member) suffer(ctx context.Context, k ActionKind) {
 		_ = tcp.Close()
 		return
 	}
-	_ = nc.SetDeadline(time.Unix(1, 0)) // layers of TLS and WebSocket: their reader closes it
+	_ = nc.Close() // with layers of TLS and WebSocket on top
 }
 
 // socket is nc if there is nothing on top of the socket, otherwise nil.

@@ -264,7 +264,7 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 		switch {
 		case s.username != user && s.username != "":
 			return nil, nil, refuse(mqtt.NotAuthorized, "5.4.2", "the client identifier is another user's")
-		case s.username == user && !p.CleanStart:
+		case s.username == user && !p.CleanStart && s.staysBehind():
 			return s, nil, nil
 		}
 	}
@@ -293,12 +293,26 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 }
 
 // over reports whether the Session has ended, or has expired though its timer
-// has not run yet. b.mu is held.
+// has not run yet, or is left by its connection and about to be ended. b.mu is
+// held.
 func (s *session) over(now time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ended || s.conn == nil && s.endAt != 0 && now >= s.endAt
+	return s.ended || s.conn == nil && (s.endAt != 0 && now >= s.endAt || s.fleeting())
 }
+
+// staysBehind reports whether the Session outlives its connection: if not, who
+// takes over gets another one, section 3.1.2.11.2 [MQTT-3.1.1: 3.1.2-6]. b.mu is
+// held.
+func (s *session) staysBehind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.fleeting()
+}
+
+// fleeting tells that the Session ends with the connection that it has or had.
+// s.mu is held.
+func (s *session) fleeting() bool { return s.kept && s.expiry == 0 }
 
 // displace closes the connection that another one takes over from, and returns
 // it. s.mu is held.
@@ -332,11 +346,12 @@ func (s *session) vacate() {
 }
 
 // welcome sends CONNACK and what is owed, and makes c the session's connection.
-// false: the session has ended meanwhile, has a connection again, or is not as
-// new as a clean start needs it, for another was faster [MQTT-3.1.2-4].
+// false: the session has ended meanwhile or is about to, has a connection again,
+// or is not as new as a clean start needs it, for another was faster
+// [MQTT-3.1.2-4].
 func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) bool {
 	s.mu.Lock()
-	if s.ended || s.conn != nil || p.CleanStart && s.kept {
+	if s.ended || s.conn != nil || s.fleeting() || p.CleanStart && s.kept {
 		s.mu.Unlock()
 		return false
 	}

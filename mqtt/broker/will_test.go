@@ -145,6 +145,7 @@ func TestWillDelay(t *testing.T) {
 		}, 0},
 		{"error", 100, 3, func(_ *world, p *peer) { p.send(&mqtt.Pingresp{}) }, 3 * time.Second},
 		{"take-over", 100, 3, func(w *world, p *peer) { w.connect(mqtt.V50, "dead", persistent) }, -1},
+		{"take-over that ends the Session", 0, 3, func(w *world, p *peer) { w.connect(mqtt.V50, "dead", persistent) }, 0},
 		{"clean take-over", 100, 3, func(w *world, p *peer) { w.connect(mqtt.V50, "dead", nil) }, 0},
 		{"back in time", 100, 3, func(w *world, p *peer) {
 			p.drop()

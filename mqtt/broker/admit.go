@@ -13,7 +13,7 @@ func (b *Broker) prepare(o *transport.ListenOptions) {
 	o.Conn.OutLimit = b.opt.OutLimit
 	o.Conn.Budget = &b.memory
 	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
-	if b.opt.EventLoops {
+	if !b.opt.Portable {
 		o.Loops = &b.loops
 	}
 	if o.HandshakeTimeout == 0 {

@@ -48,10 +48,9 @@ type Options struct {
 	// changes it.
 	ACL *access.ACL
 
-	// EventLoops has connections without TLS and WebSocket driven by a few event
-	// loops in the place of a goroutine each, where the platform can do that: see
-	// transport.Loops. Default: goroutines.
-	EventLoops bool
+	// Portable gives each connection a goroutine, also where the platform can do
+	// better, see transport.Loops. Default: only where it cannot.
+	Portable bool
 
 	// ConnectTimeout is how long a peer has from accept to a complete CONNECT.
 	// Default 10 s.

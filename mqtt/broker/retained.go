@@ -15,6 +15,9 @@ type retention struct {
 	tree  topic.NameTree[*message]
 	mu    sync.Mutex // held by writers
 	bytes int64
+	// own and ownBytes are those below $SYS, which no limit is for.
+	own      int
+	ownBytes int64
 	// expiring counts those with a Message Expiry Interval, which are swept
 	// out from time to time; readers do not wait for that.
 	expiring atomic.Int64
@@ -40,18 +43,9 @@ func (b *Broker) retain(t *turn) bool {
 	}
 	m := p.own(t.now)
 	old, replace := r.tree.Get(p.topic)
-	grow := int64(m.size)
-	if replace {
-		grow -= int64(old.size)
-	}
-	if o := b.limit(); r.bytes+grow > o.MaxRetainedBytes || !replace && r.tree.Len() >= o.MaxRetained {
+	if l, over := r.exceeds(t, m, old); over {
 		b.refusedRetained(p)
-		b.exceeded(LimitRetained, from(p), nil)
-		return false
-	}
-	if cost := retainedGrowth(m, old); cost > 0 && !t.affords(cost) {
-		b.refusedRetained(p)
-		b.exceeded(LimitMemory, from(p), nil)
+		b.exceeded(l, from(p), nil)
 		return false
 	}
 	b.stageRetain(t, m)
@@ -62,14 +56,40 @@ func (b *Broker) retain(t *turn) bool {
 	return true
 }
 
+// exceeds names the limit that m, in the place of old, is over. r.mu is held.
+func (r *retention) exceeds(t *turn, m, old *message) (l Limit, over bool) {
+	if isOurs(m.topic) {
+		return 0, false // they are few, and tell what limits were exceeded
+	}
+	grow := int64(m.size)
+	if old != nil {
+		grow -= int64(old.size)
+	}
+	o := r.b.limit()
+	if r.bytes-r.ownBytes+grow > o.MaxRetainedBytes || old == nil && r.tree.Len()-r.own >= o.MaxRetained {
+		return LimitRetained, true
+	}
+	cost := retainedGrowth(m, old)
+	return LimitMemory, cost > 0 && !t.affords(cost)
+}
+
 // put makes m the one of its topic. r.mu is held.
 func (r *retention) put(t *turn, m *message) {
 	r.tree.Set(m.topic, m)
 	t.keep(m)
 	t.tally.held += retainedCost + treeCost(m.topic)
-	r.bytes += int64(m.size)
+	r.count(m, 1)
 	if m.expire && r.expiring.Add(1) == 1 {
 		r.b.timers.set(&r.timer, t.now+sweepEvery)
+	}
+}
+
+// count adds m to what is held n times. r.mu is held.
+func (r *retention) count(m *message, n int) {
+	r.bytes += int64(n * m.size)
+	if isOurs(m.topic) {
+		r.own += n
+		r.ownBytes += int64(n * m.size)
 	}
 }
 
@@ -102,7 +122,7 @@ func retainedGrowth(m, old *message) int64 {
 func (r *retention) drop(t *turn, m *message) {
 	t.discard(m)
 	t.tally.held -= retainedCost + treeCost(m.topic)
-	r.bytes -= int64(m.size)
+	r.count(m, -1)
 	if m.expire {
 		r.expiring.Add(-1)
 	}

@@ -154,6 +154,26 @@ func TestRetainedLimits(t *testing.T) {
 	})
 }
 
+// What the server says of itself takes nobody's room, and finds some.
+func TestRetainedLimitsAreWithoutSys(t *testing.T) {
+	for name, o := range map[string]Options{"count": {MaxRetained: 2}, "bytes": {MaxRetainedBytes: 2 * int64(len("r/0")+10)}} {
+		t.Run(name, func(t *testing.T) {
+			o.SysInterval = 10 * time.Second
+			inWorld(t, o, func(w *world) {
+				pub := w.client(mqtt.V50, "pub")
+				for i, want := range []mqtt.ReasonCode{mqtt.NoMatchingSubscribers, mqtt.NoMatchingSubscribers, mqtt.QuotaExceeded} {
+					equal(t, "PUBACK", pub.put(retained(mqtt.QoS1, 1, fmt.Sprint("r/", i), "0123456789")), want)
+				}
+				time.Sleep(10 * time.Second)
+				sub := w.client(mqtt.V50, "sub")
+				sub.subscribe(mqtt.QoS0, "$SYS/#")
+				equal(t, "uptime", sub.told()["uptime"], "10 seconds")
+				equal(t, "dropped", w.b.Stats().DroppedRetained, 1)
+			})
+		})
+	}
+}
+
 // A retained message that waits for room is not passed by newer ones, at QoS 0
 // either.
 func TestRetainedBeyondTheOutBuffer(t *testing.T) {

@@ -32,6 +32,7 @@ type brokerOptions struct {
 	checkConfig bool
 	readyFile   string
 	exec        string
+	data        brokerData
 	verbose     bool
 	level       logLevel
 	logJSON     bool
@@ -52,7 +53,7 @@ const shutdownTimeout = 5 * time.Second
 func brokerCommand(s *Stdio) *cli.Command {
 	o := newBrokerOptions()
 	return &cli.Command{
-		Name: "broker", Usage: "serve MQTT 3.1, 3.1.1 and 5.0, in memory",
+		Name: "broker", Usage: "serve MQTT 3.1, 3.1.1 and 5.0, in memory or with a data directory",
 		UsageText: "mqt broker [-p PORT] [--listen URL]... [-c FILE] [--metrics ADDR] [--ready-file FILE] [--exec COMMAND] [-v]",
 		Description: `It listens on localhost:1883 when neither -p nor --listen is given, and runs until Ctrl-C.
 Who has no password may connect from this machine only, unless --allow-anonymous.
@@ -63,6 +64,8 @@ Examples:
   mqt broker
   mqt broker --listen mqtt://0.0.0.0:1883 --listen ws://0.0.0.0:8080/mqtt --password-file users --acl acl
   mqt broker --listen mqtts://:8883 --cert server.pem --key server.key
+  mqt broker --data-dir /var/lib/mqt           # what is acknowledged survives a power cut
+  mqt broker --data-dir /var/lib/mqt --check   # is it sound, and what is in it
   mqt broker -c broker.yaml --check-config     # a line of it: max-connections: 5000
   mqt broker -p 0 --exec './run-tests.sh'      # the tests find the broker in $MQTT_URL`,
 		Flags: flags(o.flags),
@@ -87,10 +90,16 @@ func (o *brokerOptions) logger(s *Stdio) (*slog.Logger, *slog.LevelVar) {
 }
 
 // runBroker serves until ctx ends or the command does.
-func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
+func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) (err error) {
+	if err := o.data.valid(); err != nil {
+		return err
+	}
+	if o.data.check {
+		return o.data.report(s.Out)
+	}
 	log, level := o.logger(s)
 	o.limits.Log = log
-	if err := o.access.load(ctx, &o.limits, log); err != nil {
+	if err = o.access.load(ctx, &o.limits, log); err != nil {
 		return err
 	}
 	plan, err := o.plan(log)
@@ -105,6 +114,11 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) error {
 			return errors.Join(fmt.Errorf("ready file: %w", err), plan.close())
 		}
 	}
+	closeStore, err := o.data.open(&o.limits)
+	if err != nil {
+		return errors.Join(err, plan.close())
+	}
+	defer func() { err = errors.Join(err, closeStore()) }() // behind Shutdown
 	b, err := broker.New(o.limits)
 	if err != nil {
 		return errors.Join(err, plan.close())

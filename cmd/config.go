@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -106,7 +107,7 @@ func readSetting(path string, key, value *yaml.Node, all []*option) error {
 // file itself cannot be in it.
 func settingNamed(name string, all []*option) *option {
 	for _, o := range all {
-		if o.names[0] == name && name != "config" && name != "check-config" {
+		if o.names[0] == name && !slices.Contains([]string{"config", "check-config", "check", "json"}, name) {
 			return o
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"mqt/mqtt/broker"
+	"mqt/mqtt/store"
 )
 
 // metricsServer answers /metrics, /clients, /healthz and /readyz.
@@ -47,6 +48,10 @@ func startMetrics(ctx context.Context, addr string, openClients bool, b *broker.
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
+		if err := b.StoreErr(); err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintln(w, "ready")
 	})
 	m.http = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
@@ -77,6 +82,8 @@ type brokerMetrics struct {
 	b                       *broker.Broker
 	plain                   []plainMetric
 	dropped, exceeded, info *prometheus.Desc
+	store                   []storeMetric
+	failed                  *prometheus.Desc
 }
 
 // plainMetric is a number without labels.
@@ -126,7 +133,25 @@ func newBrokerMetrics(b *broker.Broker) *brokerMetrics {
 			total("payload_bytes_received", "Payloads of PUBLISH packets from clients.", func(s *broker.Stats) int64 { return s.PayloadBytesReceived }),
 			total("payload_bytes_sent", "Payloads of PUBLISH packets to clients.", func(s *broker.Stats) int64 { return s.PayloadBytesSent }),
 		},
+		store: []storeMetric{
+			{desc("store_commits_total", "Transactions that became durable."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Commits) }},
+			{desc("store_batches_total", "Batches in them, one for each turn of a client."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Batches) }},
+			{desc("store_operations_total", "Operations in them."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Ops) }},
+			{desc("store_full_total", "Batches that were refused because the disk was full."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Full) }},
+			{desc("store_pending_bytes", "Bytes that wait to be written."), prometheus.GaugeValue, func(s *store.Stats) float64 { return float64(s.Pending) }},
+			{desc("store_last_commit_seconds", "How long the last transaction took, its syncs included."), prometheus.GaugeValue, func(s *store.Stats) float64 { return s.LastCommit.Seconds() }},
+			{desc("store_file_bytes", "Size of the file."), prometheus.GaugeValue, func(s *store.Stats) float64 { return float64(s.FileBytes) }},
+			{desc("store_free_bytes", "Of that, what is empty and will be used again."), prometheus.GaugeValue, func(s *store.Stats) float64 { return float64(s.FreeBytes) }},
+		},
+		failed: desc("store_failed", "1 if the store has failed for good, and nothing that it would keep is acknowledged."),
 	}
+}
+
+// storeMetric is a number of the store, where there is one.
+type storeMetric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	of   func(*store.Stats) float64
 }
 
 // Describe implements prometheus.Collector.
@@ -134,6 +159,10 @@ func (m *brokerMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, p := range m.plain {
 		to <- p.desc
 	}
+	for _, p := range m.store {
+		to <- p.desc
+	}
+	to <- m.failed
 	to <- m.dropped
 	to <- m.exceeded
 	to <- m.info
@@ -150,6 +179,16 @@ func (m *brokerMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 	for i, n := range s.Exceeded {
 		to <- prometheus.MustNewConstMetric(m.exceeded, prometheus.CounterValue, float64(n), broker.Limit(i).String())
+	}
+	if s.Store != nil {
+		for _, p := range m.store {
+			to <- prometheus.MustNewConstMetric(p.desc, p.kind, p.of(s.Store))
+		}
+		failed := 0.0
+		if s.StoreFailed {
+			failed = 1
+		}
+		to <- prometheus.MustNewConstMetric(m.failed, prometheus.GaugeValue, failed)
 	}
 	to <- prometheus.MustNewConstMetric(m.info, prometheus.GaugeValue, 1, version())
 }

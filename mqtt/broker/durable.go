@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"mqt/mqtt"
-	"mqt/mqtt/flow"
 	"mqt/mqtt/store"
 	"mqt/mqtt/topic"
 )
@@ -375,49 +374,11 @@ func (s *session) stageConnect(t *turn) bool {
 		return t.wait
 	}
 	t.wait = true
-	if k.id != 0 {
-		t.stage().batch.PutSession(k.id, s.record(time.Time{}))
-		return true
+	if k.id == 0 { // it is new: one that ends with its connection is never resumed
+		k.id = s.b.store.NewSession()
 	}
-	k.id = s.b.store.NewSession()
 	t.stage().batch.PutSession(k.id, s.record(time.Time{}))
-	if s.subs.len() > 0 || k.next != s.b.store.First() || s.receiver.Len() > 0 {
-		s.stageWhole(t)
-		// Now, and not at the turn's end: others may bring messages before.
-		t.commit()
-	}
 	return true
-}
-
-// stageWhole puts down what a Session has that becomes durable.
-func (s *session) stageWhole(t *turn) {
-	k := s.keep
-	for _, sub := range s.subs.all() {
-		s.stageSubscribe(t, sub)
-	}
-	for id := range s.receiver.IDs() {
-		t.stage().batch.Receive(k.id, id)
-	}
-	flying := slices.Collect(func(yield func(flow.Entry[queued]) bool) {
-		for _, e := range s.sender.All() {
-			if !yield(e) {
-				return
-			}
-		}
-	})
-	slices.SortStableFunc(flying, func(a, b flow.Entry[queued]) int { return int(int64(a.Value.at) - int64(b.Value.at)) })
-	for _, e := range flying {
-		s.stageEnqueue(t, e.Value)
-		s.noteSent(t, e.Value)
-	}
-	for _, e := range s.sender.All() {
-		if e.State == flow.PubrelSent {
-			t.stage().batch.Pubrec(k.id, e.Value.at)
-		}
-	}
-	for i := range s.queue.n {
-		s.stageEnqueue(t, s.queue.ring[(s.queue.head+i)%len(s.queue.ring)])
-	}
 }
 
 // stageLeft notes that the connection has ended, and when. It is committed at

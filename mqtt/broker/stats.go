@@ -1,6 +1,10 @@
 package broker
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"mqt/mqtt/store"
+)
 
 // Stats are the broker's counters since it was made, and what it holds now.
 type Stats struct {
@@ -35,6 +39,10 @@ type Stats struct {
 	// messages that had waited when it was changed. What is not delivered
 	// because a filter is wider than its client may read is not counted.
 	DeniedPublish, DeniedSubscribe, DeniedWaiting int64
+
+	// Store counts for Options.Store, nil where there is none. StoreFailed: for good.
+	Store       *store.Stats
+	StoreFailed bool
 
 	// Exceeded counts by Limit how often somebody went over it.
 	Exceeded [NumLimits]int64
@@ -92,6 +100,10 @@ func (b *Broker) Stats() Stats {
 		DroppedRetained: n.dropped[dropRetained].Load(),
 		Refused:         n.refused.Load(), ProtocolErrors: n.protocolErrors.Load(), Handshakes: n.handshakes.Load(),
 		DeniedPublish: n.deniedPublish.Load(), DeniedSubscribe: n.deniedSubscribe.Load(), DeniedWaiting: n.dropped[dropDenied].Load(),
+	}
+	if b.store != nil {
+		x := b.store.Stats()
+		s.Store, s.StoreFailed = &x, b.store.Err() != nil
 	}
 	b.gate.count(&s)
 	for i := range s.Exceeded {

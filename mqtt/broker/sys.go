@@ -97,6 +97,7 @@ func (y *sys) values(s *Stats, now time.Duration) []value {
 	for _, d := range s.Drops() {
 		vs = append(vs, value{"publish/messages/dropped/" + d.Reason, strconv.FormatInt(d.Count, 10)})
 	}
+	vs = append(vs, storeValues(s)...)
 	for i, n := range s.Exceeded {
 		vs = append(vs, value{"limits/" + Limit(i).String(), strconv.FormatInt(n, 10)})
 	}
@@ -105,6 +106,31 @@ func (y *sys) values(s *Stats, now time.Duration) []value {
 		for j, minutes := range loadMinutes() {
 			vs = append(vs, value{fmt.Sprintf("load/%s/%dmin", name, minutes), strconv.FormatFloat(y.loads[i][j], 'f', 2, 64)})
 		}
+	}
+	return vs
+}
+
+// storeValues is what there is to say of the store, where there is one.
+func storeValues(s *Stats) []value {
+	x := s.Store
+	if x == nil {
+		return nil
+	}
+	var failed int64
+	if s.StoreFailed {
+		failed = 1
+	}
+	var vs []value
+	for _, n := range []struct {
+		name string
+		n    int64
+	}{
+		{"commits", int64(x.Commits)}, {"batches", int64(x.Batches)}, {"operations", int64(x.Ops)},
+		{"full", int64(x.Full)}, {"pending", x.Pending}, {"failed", failed},
+		{"last commit/microseconds", x.LastCommit.Microseconds()},
+		{"file/bytes", x.FileBytes}, {"file/free", x.FreeBytes},
+	} {
+		vs = append(vs, value{"data/" + n.name, strconv.FormatInt(n.n, 10)})
 	}
 	return vs
 }

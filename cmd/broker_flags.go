@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,11 @@ func brokerFlags(o *brokerOptions) []*option {
 		listen.toggle("metrics-clients", "let other machines see /clients there, and not only this one", &o.openClients),
 		run.text("config c", "`FILE` with settings, as broker.yaml: any flag's name is a key", &o.config),
 		run.toggle("check-config", "check the settings and the files they name, and leave", &o.checkConfig),
-		run.text("data-dir", "`DIRECTORY` that keeps sessions, queues and retained messages over restarts and power cuts (default: in memory only)", &o.data.dir),
-		run.toggle("check", "verify what is in --data-dir, sum it up, and leave", &o.data.check),
-		run.toggle("json", "with --check: print JSON", &o.data.json),
 		run.text("ready-file", "`FILE` that appears once all listen, with one URL a line", &o.readyFile),
 		run.text("exec", "`COMMAND` for the shell to run with MQTT_URL set; leave with its exit code", &o.exec),
 		run.duration("sys-interval", "`TIME` between two values of $SYS/broker/...; 0 turns it off (default: 10s)", &o.limits.SysInterval),
+		run.value("engine", "`ENGINE` that drives sockets: portable, a goroutine for each connection; epoll, a few event loops, on Linux; "+
+			"or auto, the best there is (default: auto)", o.readEngine).oneOf("auto", "portable", "epoll"),
 		log.toggle("verbose v", "log connections and what is dropped on stderr: --log-level debug", &o.verbose),
 		log.value("log-level", "`LEVEL`: debug, info, warn or error (default: warn)", func(s string) error {
 			if !o.level.known(s) {
@@ -50,6 +50,18 @@ func brokerFlags(o *brokerOptions) []*option {
 		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by, if they have one", &o.tls.cafile),
 		tls.toggle("require-cert", "refuse clients without such a certificate", &o.tls.require),
 	}, slices.Concat(o.access.flags(), o.access.tokens.flags(), limitFlags(&o.limits))...)
+}
+
+// readEngine chooses what drives the connections.
+func (o *brokerOptions) readEngine(s string) error {
+	o.limits.Portable = s == "portable"
+	switch {
+	case s != "auto" && s != "portable" && s != "epoll":
+		return errors.New("it is auto, portable or epoll")
+	case s == "epoll" && runtime.GOOS != "linux":
+		return errors.New("only Linux has epoll")
+	}
+	return nil
 }
 
 // limitFlags are the limits of broker.Options; the README has them in a table.

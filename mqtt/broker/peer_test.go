@@ -46,6 +46,7 @@ type peer struct {
 	turn   chan struct{} // who takes the token stops the peer from reading
 	mu     sync.Mutex
 	got    []mqtt.Packet
+	open   mqtt.PacketID // of a test: a message that it has not acknowledged
 	closed atomic.Bool
 }
 

@@ -52,6 +52,20 @@ func (m *Memory) Reopen() {
 	m.opened++
 }
 
+// Clone returns another store with what m holds now, opened once more: what is
+// left when the power of m has gone.
+func (m *Memory) Clone() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := NewMemory()
+	c.retained, c.last, c.opened = maps.Clone(m.retained), m.last, m.opened+1
+	for id, s := range m.sessions {
+		c.sessions[id] = &session{Session: s.Session, subs: maps.Clone(s.subs), queue: maps.Clone(s.queue),
+			released: slices.Clone(s.released), received: maps.Clone(s.received), sent: s.sent}
+	}
+	return c
+}
+
 // First implements [store.Store].
 func (m *Memory) First() store.Position {
 	m.mu.Lock()

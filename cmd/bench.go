@@ -21,7 +21,7 @@ func benchCommand(s *Stdio) *cli.Command {
 		Name: "bench", Usage: "load-test a broker",
 		UsageText: `mqt bench [pubsub|conn|pub|sub|storm|retained|resume|sweep] [-h HOST | -L URL | --broker-cmd COMMAND] [FLAGS]
 mqt bench run FILE.yaml [--set KEY=VALUE] [FLAGS]
-mqt bench calibrate`,
+mqt bench report FILE.json | compare BASE NEW | ab A B | merge FILES | k8s FILE.yaml | calibrate`,
 		ArgsUsage: "[pubsub]",
 		Description: `Without a server it starts a broker of its own on a free port of this machine, and measures that.
 Messages are sent on a schedule (--rate), and latency counts from when they were due, also while the
@@ -36,6 +36,11 @@ is followed from publisher to subscriber: QoS 1 at least once, QoS 2 exactly onc
   resume     subscribers are away, and take up their sessions with what has come meanwhile
   sweep      the highest rate at which the thresholds hold
   run        a scenario file, with groups, phases and faults
+  report     a saved result (-o json=FILE) in another form; --schema prints the JSON Schema of results
+  compare    two results, or lists or folders of them: is the new one worse than noise tells
+  ab         two brokers by turns, A B B A: URLs, commands with {port}, or self
+  merge      one result of those of all shards
+  k8s        a Kubernetes Job that runs a scenario file in shards
   calibrate  how fast this machine can publish, against a broker of its own
 
 Examples:
@@ -46,7 +51,11 @@ Examples:
   mqt bench conn -h localhost --clients 10000 --hold 60s
   mqt bench storm -h localhost --clients 1000 --cut rst --pick 50%
   mqt bench sweep -h localhost -q 1 --threshold 'e2e.p99 < 10ms'
-  mqt bench run telemetry.yaml --set groups.devices.clients=100`,
+  mqt bench run telemetry.yaml --set groups.devices.clients=100
+  mqt bench -h localhost -o json=new.json -o html=new.html -o junit=new.xml
+  mqt bench compare base.json new.json
+  mqt bench ab self 'mosquitto -p {port}' --rounds 4 --duration 5s
+  mqt bench -h broker.example --clients 80000 --shard 0/4 --run-id big -o json=0.json`,
 		Flags: flags(o.flags(s)),
 		Action: func(c *cli.Context) error {
 			places := c.Args().Slice()
@@ -74,6 +83,14 @@ func (o *benchOptions) verb(ctx context.Context, s *Stdio, verb string, rest []s
 		return o.calibrate(ctx, s)
 	case verb == "report":
 		return o.showReport(s, rest)
+	case verb == "compare":
+		return o.compare(s, rest)
+	case verb == "ab":
+		return o.ab(ctx, s, rest)
+	case verb == "merge":
+		return o.merge(s, rest)
+	case verb == "k8s":
+		return o.k8s(s, rest)
 	}
 	return strayWord(verb)
 }
@@ -119,14 +136,17 @@ func (o *benchOptions) client(s *Stdio) (client.Options, error) {
 }
 
 // measure starts a broker if need be, runs a plan and writes the report.
-func (o *benchOptions) measure(ctx context.Context, s *Stdio, p *bench.Plan, run func(context.Context, *bench.Plan, func(bench.Snapshot)) (*bench.Report, error)) error {
-	if err := p.Validate(); err != nil {
+func (o *benchOptions) measure(ctx context.Context, s *Stdio, p *bench.Plan, run func(context.Context, *bench.Plan, func(bench.Snapshot)) (*bench.Report, error)) (err error) {
+	if err = p.Validate(); err != nil {
 		return &usageError{text: plain(err)}
+	}
+	if err = o.checkShard(); err != nil {
+		return err
 	}
 	own := !o.named() && o.brokerCmd == ""
 	pre := preflight{ownBroker: own}
 	for i := range p.Groups {
-		pre.clients += p.Groups[i].Clients
+		pre.clients += (p.Groups[i].Clients + o.shards() - 1) / o.shards()
 	}
 	if e := p.Client.Endpoint; e != nil {
 		pre.descriptor = e.Scheme == transport.SchemeUnix
@@ -140,11 +160,19 @@ func (o *benchOptions) measure(ctx context.Context, s *Stdio, p *bench.Plan, run
 	if err := pre.check(); err != nil {
 		return err
 	}
+	if o.saved, err = savedRuns(o.baseline...); err != nil {
+		return err
+	}
 	out, err := o.openOutputs(s)
 	if err != nil {
 		return err
 	}
 	defer out.close()
+	scraped, err := out.startMetrics(ctx, o.metrics)
+	if err != nil {
+		return err
+	}
+	defer scraped.stop()
 	stop, err := o.startBroker(ctx, p, own)
 	if err != nil {
 		return err
@@ -158,6 +186,9 @@ func (o *benchOptions) measure(ctx context.Context, s *Stdio, p *bench.Plan, run
 	}
 	code := verdictCode(rep.Verdict)
 	if err := out.report(rep, code); err != nil {
+		return err
+	}
+	if code, err = o.againstBaseline(s, out, rep, code); err != nil {
 		return err
 	}
 	if code != exitOK {
@@ -253,6 +284,8 @@ func verdictCode(v bench.Verdict) int {
 		return exitInvalid
 	case bench.ThresholdFailed:
 		return exitThreshold
+	case bench.Regression:
+		return exitRegression
 	}
 	return exitInconclusive
 }

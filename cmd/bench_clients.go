@@ -27,6 +27,7 @@ type benchText struct {
 	rows   [][]string
 	run    string
 	seed   uint64
+	shards int
 }
 
 // The names that a client has beside those of package template, and their
@@ -38,13 +39,16 @@ const (
 	textClient
 	textUser
 	textNumber
+	textShard
 )
 
-func benchNames() []string { return []string{"role", "run", "group", "clientid", "username", "n"} }
+func benchNames() []string {
+	return []string{"role", "run", "group", "clientid", "username", "n", "shard"}
+}
 
 // benchTexts reads the CSV file of clients.
-func benchTexts(flag, path, run string, seed uint64) (*benchText, error) {
-	t := &benchText{run: run, seed: seed, parser: template.Parser{Env: os.LookupEnv, Names: benchNames()}}
+func benchTexts(flag, path, run string, seed uint64, shards int) (*benchText, error) {
+	t := &benchText{run: run, seed: seed, shards: shards, parser: template.Parser{Env: os.LookupEnv, Names: benchNames()}}
 	if path == "" {
 		return t, nil
 	}
@@ -80,6 +84,7 @@ func (t *benchText) static(flag, text string) (*template.Template, error) {
 func (t *benchText) values(role bench.Role, group string, i int) *template.Values {
 	v := &template.Values{I: uint64(i), Time: time.Now(), More: make([]string, len(benchNames()))} //nolint:gosec // not negative
 	v.More[textRole], v.More[textRun], v.More[textGroup] = string(role), t.run, group
+	v.More[textShard] = strconv.Itoa(i % t.shards) // as package bench divides them
 	var salt uint64
 	for _, c := range []byte(group) {
 		salt = salt*31 + uint64(c)

@@ -401,6 +401,7 @@ func (o *benchOptions) filePlan(f *benchFile, c client.Options) (*bench.Plan, er
 	p := &bench.Plan{
 		Client: c, Dial: benchDial, Name: f.Name, Tool: "mqt " + version(), RunID: o.runID, Seed: cmp.Or(o.seed, f.Seed),
 		NoTracking: o.noTracking || f.Track == "none", Keep: o.keep, Precise: o.precise, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
+		Shard: o.shard, StartAt: o.startAt,
 		Connecting: cmp.Or(o.connecting, f.Connecting), ConnectRate: cmp.Or(o.connectRate, float64(f.ConnRate)),
 	}
 	if p.RunID == "" {
@@ -409,7 +410,7 @@ func (o *benchOptions) filePlan(f *benchFile, c client.Options) (*bench.Plan, er
 	if f.Track != "" && f.Track != "auto" && f.Track != "payload" && f.Track != "none" {
 		return nil, &usageError{text: "track: " + shown(f.Track), hint: "it is auto, payload or none"}
 	}
-	texts, err := benchTexts("--creds", o.creds, p.RunID, p.Seed)
+	texts, err := benchTexts("--creds", o.creds, p.RunID, p.Seed, o.shards())
 	if err != nil {
 		return nil, err
 	}

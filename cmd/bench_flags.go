@@ -66,13 +66,23 @@ type benchOptions struct {
 	texts                           *benchText
 	identity                        *identity
 
+	shard          *bench.Shard
+	startAt        time.Time
+	workers        int
+	image, metrics string
+	tolerance      float64
+	rounds         int
+	baseline       []string
+	saved          []*bench.Report // of baseline
+	force          bool
+
 	outputs []string // KIND=FILE
 	json    bool
 	color   colorMode
 }
 
 func (o *benchOptions) flags(s *Stdio) []*option {
-	all := slices.Concat(o.clientFlags(), o.loadFlags(), o.messageFlags(), o.roleFlags(), o.resultFlags())
+	all := slices.Concat(o.clientFlags(), o.loadFlags(), o.messageFlags(), o.roleFlags(), o.resultFlags(), o.compareFlags(), o.shardFlags())
 	return append(all, o.connectFlags(s)...)
 }
 
@@ -135,7 +145,7 @@ func (o *benchOptions) messageFlags() []*option {
 		g.toggle("keep", "leave retained messages and sessions behind", &o.keep),
 		g.toggle("no-tracking", "leave the header out of payloads: no end-to-end latency, no check of delivery", &o.noTracking),
 		g.text("topic-prefix", "`TOPIC` in front of every topic (default: bench/ and the run)", &o.prefix),
-		g.text("run-id", "`ID` in topics and Client Identifiers, up to 8 letters and digits (default: random)", &o.runID),
+		g.text("run-id run", "`ID` in topics and Client Identifiers, up to 8 letters and digits (default: random)", &o.runID),
 	}
 }
 
@@ -153,7 +163,7 @@ func (o *benchOptions) roleFlags() []*option {
 		sweep.value("from", "`RATE` to begin with (default: 1k)", rateTo(&o.search.From)),
 		sweep.value("most", "highest `RATE` to try (default: 1M)", rateTo(&o.search.Most)),
 		file.list("set", "`KEY=VALUE` in the place of what the file says: groups.devices.clients=100; may be repeated", &o.set),
-		file.toggle("schema", "print the JSON Schema of the file", &o.schema),
+		file.toggle("schema", "print the JSON Schema of the file; of the result with bench report", &o.schema),
 	}
 }
 
@@ -165,6 +175,7 @@ func (o *benchOptions) resultFlags() []*option {
 		g.toggle("inconclusive-ok", "let thresholds and runs with too few samples pass", &o.inconclusiveOK),
 		g.toggle("dry-run", "check everything, show what would be done, and connect to nothing", &o.dry),
 		g.list("o output out", "`KIND=FILE` to write the result to: "+strings.Join(benchKinds(), ", ")+"; - is stdout; may be repeated", &o.outputs),
+		g.text("metrics", "`ADDRESS` at which Prometheus can read how it goes, such as 127.0.0.1:9100", &o.metrics),
 		g.toggle("json", "print the result as JSON, and the text on stderr", &o.json),
 		o.color.flag(g),
 	}
@@ -196,7 +207,7 @@ func (o *benchOptions) scenario(c client.Options) (bench.Scenario, error) {
 		Ramp: o.ramp, Levels: o.levels, Hold: o.hold, WarmUp: o.warmUp, Duration: o.duration, Drain: o.drain, Count: int64(o.limit),
 		Connecting: o.connecting, ConnectRate: o.connectRate, RunID: o.runID, TopicPrefix: o.prefix, Seed: o.seed,
 		Waves: o.waves, Pick: o.pick, Cut: o.cut, Over: o.over, After: o.after, Jitter: o.jitter,
-		Precise: o.precise, Retain: o.retain, KeepSession: o.keepSession, Keep: o.keep, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
+		Precise: o.precise, Shard: o.shard, StartAt: o.startAt, Retain: o.retain, KeepSession: o.keepSession, Keep: o.keep, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
 	}
 	if o.noWarmUp {
 		s.WarmUp = -1
@@ -247,7 +258,7 @@ func (o *benchOptions) fillTexts(s *bench.Scenario) (err error) {
 	if s.RunID == "" && (o.topic+o.filter+o.id+o.payload != "" || o.creds != "") {
 		s.RunID = fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // no secret
 	}
-	if o.texts, err = benchTexts("--creds", o.creds, s.RunID, o.seed); err != nil {
+	if o.texts, err = benchTexts("--creds", o.creds, s.RunID, o.seed, o.shards()); err != nil {
 		return err
 	}
 	name := map[bench.Role]string{bench.RoleConn: "conns", bench.RolePub: "pubs", bench.RoleSub: "subs"}

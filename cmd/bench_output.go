@@ -14,9 +14,12 @@ import (
 // benchOutputs are where progress and result of a run go.
 type benchOutputs struct {
 	text  []benchOutput
+	last  benchOutput // of text: what a person looks at
 	made  []benchForm
 	files []*os.File
 	err   io.Writer // for what CI systems read
+
+	metrics *benchMetrics // nil: none
 
 	live     io.Writer
 	style    format.Style
@@ -65,11 +68,11 @@ func (o *benchOptions) openOutputs(s *Stdio) (*benchOutputs, error) {
 			out.made = append(out.made, benchForm{w, form})
 		}
 	}
-	rest := benchOutput{s.Out, o.color.style(s.Out)}
+	out.last = benchOutput{s.Out, o.color.style(s.Out)}
 	if stdout {
-		rest = benchOutput{s.Err, o.color.style(s.Err)}
+		out.last = benchOutput{s.Err, o.color.style(s.Err)}
 	}
-	out.text = append(out.text, rest)
+	out.text = append(out.text, out.last)
 	return out, nil
 }
 
@@ -82,6 +85,9 @@ func (out *benchOutputs) close() {
 // progress shows how it goes: one line that is written over, or where that
 // cannot be seen, a line for each second.
 func (out *benchOutputs) progress(p bench.Snapshot) {
+	if out.metrics != nil {
+		out.metrics.observe(p)
+	}
 	if out.terminal {
 		line := append([]byte("\r"), format.AppendProgress(nil, p, out.style)...)
 		_, _ = out.live.Write(append(line, "\x1b[K"...)) // stderr: no one to tell

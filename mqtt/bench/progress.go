@@ -36,4 +36,36 @@ type Snapshot struct {
 	SentRate, AckedRate, DeliveredRate float64
 	// E2EP99 and LagP99 are of the last second, 0 without samples.
 	E2EP99, LagP99 time.Duration
+
+	interval *tally // the last second; nil: none
+}
+
+// Buckets counts the latencies of the last second up to each bound, which
+// ascend, as a histogram of Prometheus does: n are all, sum is theirs together.
+// name is one of [Latency.All]: e2e, pub_ack, pub_comp, connect, reconnect,
+// sub_ack, first_message, lag. What it tells is lost with the return of the
+// function that the Snapshot was given to.
+func (s *Snapshot) Buckets(name string, bounds []time.Duration) (upTo []uint64, n uint64, sum time.Duration) {
+	upTo = make([]uint64, len(bounds))
+	k, ok := metricKinds()[name]
+	if !ok || s.interval == nil {
+		return upTo, 0, 0
+	}
+	h := s.interval.sum(k.latency...)
+	if h == nil {
+		return upTo, 0, 0
+	}
+	n = uint64(h.TotalCount()) //nolint:gosec // not negative
+	sum = time.Duration(h.Mean() * float64(n))
+	for _, bar := range h.Distribution() {
+		if bar.Count == 0 {
+			continue
+		}
+		for i, b := range bounds {
+			if bar.From <= int64(b) {
+				upTo[i] += uint64(bar.Count) //nolint:gosec // not negative
+			}
+		}
+	}
+	return upTo, n, sum
 }

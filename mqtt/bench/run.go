@@ -381,8 +381,9 @@ func (r *runner) tell(elapsed, over time.Duration) {
 	s.Elapsed, s.Clients = elapsed, r.asked
 	s.Connected, s.Failed, s.Lost = int(r.connected.Load()), int(r.failed.Load()), int(r.lost.Load())
 	s.SentRate, s.AckedRate, s.DeliveredRate = 0, 0, 0
-	s.E2EP99, s.LagP99 = 0, 0
+	s.E2EP99, s.LagP99, s.interval = 0, 0, nil
 	if over > 0 {
+		s.interval = t
 		s.Sent += t.sent
 		s.Acked += t.acked
 		s.Delivered += t.delivered

@@ -120,14 +120,13 @@ func run(ctx context.Context, args []string, s *Stdio) (string, error) {
 	}
 	if len(args) == 0 {
 		app := newApp(s, "")
-		printAppHelp(s.Err, app)
+		_ = printAppHelp(s.Err, app)
 		return app.Name, &exitError{code: exitUsage}
 	}
 	app := newApp(s, args[0])
 	switch args[0] {
 	case "--help":
-		printAppHelp(s.Out, app)
-		return app.Name, nil
+		return app.Name, printAppHelp(s.Out, app)
 	case "--version":
 		_, err := fmt.Fprintln(s.Out, "mqt", version())
 		return app.Name, err
@@ -146,8 +145,7 @@ func run(ctx context.Context, args []string, s *Stdio) (string, error) {
 		return name, err
 	}
 	if words.help {
-		printCommandHelp(s.Out, c)
-		return name, nil
+		return name, printCommandHelp(s.Out, c)
 	}
 	if action := c.Action; action != nil {
 		c.Action = func(cc *cli.Context) error {

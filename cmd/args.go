@@ -134,6 +134,10 @@ func stray(c *cli.Command, word string) error {
 // unknownFlag says what may have been meant: -p1883, -port, --prot.
 func unknownFlag(c *cli.Command, name, typed string) error {
 	fault := &usageError{text: "unknown flag " + name, hint: "see mqt " + c.Name + " --help"}
+	if without := notHere(name); without != "" {
+		fault.hint = without
+		return fault
+	}
 	if long := "-" + name; lookup(c, long) != nil {
 		fault.hint = "did you mean " + long + "?"
 		return fault
@@ -152,6 +156,19 @@ func unknownFlag(c *cli.Command, name, typed string) error {
 		fault.hint = "did you mean " + near + "?"
 	}
 	return fault
+}
+
+// notHere says why a flag of mosquitto's is unknown, or "".
+func notHere(name string) string {
+	switch name {
+	case "--psk", "--psk-identity":
+		return "there is no TLS-PSK here; use certificates: --cafile, --cert and --key"
+	case "-S":
+		return "there is no look-up by DNS SRV here; name the server by -h"
+	case "--tls-engine", "--tls-engine-kpass-sha1", "--keyform":
+		return "there are no OpenSSL engines here; --key takes a file"
+	}
+	return ""
 }
 
 // nearest returns the name that word was probably meant to be, or "".
@@ -234,7 +251,7 @@ func (w *words) mark() {
 func (w *words) fault() error {
 	for _, g := range w.given {
 		o, ok := g.flag.(*option)
-		if !ok || o.fault == nil {
+		if !ok || o.fault == nil || g.value != o.faulty {
 			continue
 		}
 		sep := " "

@@ -120,7 +120,7 @@ func (o *connectOptions) serverFlags() []*option {
 	return []*option{
 		g.value("host h", "`HOST` to connect to (default: localhost)", o.readHost).from("MQTT_HOST"),
 		number(g, "port p", "`PORT` (default: 1883, with TLS 8883); 8883 turns TLS on", &o.port, 1, 65535).from("MQTT_PORT"),
-		g.text("url L", "`URL` instead: mqtt, mqtts, ws, wss://[user[:password]@]host[:port][/topic], unix:///path", &o.url).from("MQTT_URL"),
+		g.text("url L", "`URL` instead: mqtt or mqtts://[user[:password]@]host[:port][/topic], ws or wss://host[:port][/path], unix:///path", &o.url).from("MQTT_URL"),
 		g.text("unix", "`PATH` of a Unix socket to connect to instead", &o.unix),
 		g.text("bind A", "local `ADDRESS` to connect from", &o.bind),
 		g.text("proxy", "`URL` of a proxy to go through: socks5, socks5h (it looks names up), http or https://[user:password@]host[:port]", &o.proxy),
@@ -211,7 +211,7 @@ func (o *connectOptions) readVersion(s string) error {
 	switch strings.TrimPrefix(strings.ToLower(s), "mqttv") {
 	case "5", "5.0":
 		o.version = mqtt.V50
-	case "311", "3.1.1", "4":
+	case "311", "3.1.1", "3", "4": // 3 is what HiveMQ's mqtt calls it
 		o.version = mqtt.V311
 	case "31", "3.1":
 		o.version = mqtt.V31

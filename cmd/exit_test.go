@@ -48,6 +48,8 @@ func TestExitCodes(t *testing.T) {
 		{&tlsFileError{"x", "y"}, 8, "x; y"},
 		{&connectFailure{"u", &client.ConnectError{Err: fmt.Errorf("no answer within 1s: %w", context.DeadlineExceeded)}}, 1, "u: no answer within 1s; check"},
 		{&connectFailure{"u", context.Canceled}, 1, "u: interrupted"},
+		{&connectFailure{"u", &client.ConnectError{Err: &mqtt.Error{Code: mqtt.MalformedPacket, Text: "flags"}}}, 1, "u: the answer is not MQTT: flags"},
+		{&connectFailure{"u", dialError("proxy", &transport.ProxyError{Proxy: "socks5://p", Err: io.EOF})}, 1, "u: the proxy socks5://p: it closed the connection without an answer"},
 		{errors.Join(errors.New("a"), errors.New("b")), 1, "a; b"},
 	} {
 		if got := exitCode(tt.err); got != tt.want {

@@ -121,6 +121,8 @@ func explainConnect(e *connectFailure) (text, hint string) {
 		return e.url + ": interrupted", ""
 	case errors.Is(e.err, client.ErrConnectionLost):
 		return e.url + ": " + strings.ReplaceAll(plain(e.err), ": EOF", ""), ""
+	case noMQTT(e.err):
+		return e.url + ": the answer is not MQTT: " + strings.TrimPrefix(plain(e.err), "connect: "), "is that the port of a broker?"
 	}
 	if errors.Is(e.err, io.EOF) || errors.Is(e.err, syscall.ECONNRESET) {
 		return e.url + ": the server closed the connection without an answer", "does that port want TLS, or a WebSocket? Then the URL begins with mqtts:// or ws://"
@@ -129,6 +131,14 @@ func explainConnect(e *connectFailure) (text, hint string) {
 		return e.url + ": TLS: " + why, hint
 	}
 	return e.url + ": " + strings.TrimPrefix(plain(e.err), "connect: "), ""
+}
+
+// noMQTT tells that the first answer could not be read, such as that of a web
+// server.
+func noMQTT(err error) bool {
+	_, attempt := errors.AsType[*client.ConnectError](err)
+	_, malformed := errors.AsType[*mqtt.Error](err)
+	return attempt && malformed
 }
 
 // ended tells an attempt that failed from a connection that ended.
@@ -179,6 +189,8 @@ func explainProxy(url string, e *transport.ProxyError) (text, hint string) {
 	switch text = cause.Error(); {
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
 		return before + "connection refused", "is the proxy running there?"
+	case errors.Is(e.Err, io.EOF):
+		return before + "it closed the connection without an answer", ""
 	case strings.Contains(text, "authentication"):
 		return before + text, "does it want a user and a password? As in --proxy " + scheme + "://USER:PASSWORD@HOST"
 	}

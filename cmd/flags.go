@@ -30,6 +30,7 @@ type option struct {
 	typed  string   // as it was written: "-q", "--qos", "MQT_QOS"
 	values []string // what was read so far
 	fault  error
+	faulty string // the value that it is about
 }
 
 // origin is where a flag came from; the later beats the earlier.
@@ -65,7 +66,7 @@ func (g group) value(names, usage string, read func(string) error) *option {
 		o.values = append(o.values, s)
 		// Reported once all words are read: see words.fault.
 		if err := read(s); err != nil && o.fault == nil {
-			o.fault = err
+			o.fault, o.faulty = err, s
 		}
 		return nil
 	})}

@@ -14,7 +14,7 @@ const (
 	helpColumn = 34
 )
 
-func printAppHelp(w io.Writer, app *cli.App) {
+func printAppHelp(w io.Writer, app *cli.App) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "mqt: %s\n\nUsage: mqt COMMAND [FLAGS]\n\nCommands:\n", app.Usage)
 	for _, c := range app.Commands {
@@ -30,10 +30,11 @@ func printAppHelp(w io.Writer, app *cli.App) {
 		}
 		helpLine(&b, "  "+row.codes, 11, text)
 	}
-	_, _ = io.WriteString(w, b.String())
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
-func printCommandHelp(w io.Writer, c *cli.Command) {
+func printCommandHelp(w io.Writer, c *cli.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "mqt %s: %s\n\n", c.Name, c.Usage)
 	for i, line := range strings.Split(c.UsageText, "\n") {
@@ -53,7 +54,8 @@ func printCommandHelp(w io.Writer, c *cli.Command) {
 		name := namesOf(c.Flags[0])[0]
 		fmt.Fprintf(&b, "\nEvery flag can come from the environment, as --%s from %s.\n", name, envName(name))
 	}
-	_, _ = io.WriteString(w, b.String())
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // helpFlags writes the flags below their headings.

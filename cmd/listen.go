@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -208,16 +209,28 @@ func (p *plan) secure(t *listenTLS) error {
 
 // readFile names the flag that the file was given with.
 func readFile(flag, path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err == nil {
-		return b, nil
+		var b []byte
+		b, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+		_ = f.Close()
+		if err == nil && len(b) <= maxFile {
+			return b, nil
+		}
 	}
 	var p *os.PathError
-	if errors.As(err, &p) {
+	switch {
+	case err == nil:
+		err = fmt.Errorf("more than %d MiB", maxFile>>20)
+	case errors.As(err, &p):
 		err = p.Err
 	}
 	return nil, fmt.Errorf("%s: %s: %w", flag, path, err)
 }
+
+// maxFile bounds a file that is read as a whole: some, such as a device, have no
+// end.
+const maxFile = 64 << 20
 
 func addCAs(pool *x509.CertPool, path string) error {
 	pem, err := readFile("--cafile", path)

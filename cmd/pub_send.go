@@ -355,6 +355,9 @@ func (p *publisher) drain(ctx context.Context) error {
 	}
 	// The answer to a PINGREQ behind the messages tells that they were read.
 	if err := p.c.Flush(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
 		return err
 	}
 	p.mu.Lock()

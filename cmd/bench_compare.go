@@ -224,7 +224,7 @@ func (o *benchOptions) ab(ctx context.Context, s *Stdio, rest []string) error {
 			return err
 		}
 	}
-	if o.named() || o.brokerCmd != "" {
+	if o.namedHere() || o.brokerCmd != "" {
 		return &usageError{text: "mqt bench ab has its brokers behind it, not in flags"}
 	}
 	o.role = bench.RolePubSub

@@ -99,7 +99,7 @@ func (o *benchOptions) k8s(s *Stdio, rest []string) error {
 	if len(b) > maxConfigMap {
 		return &usageError{text: rest[0] + " is too large for a ConfigMap"}
 	}
-	if f.Broker.URL == "" && !o.named() {
+	if f.Broker.URL == "" && !o.namedHere() {
 		return &usageError{text: rest[0] + " names no broker", hint: "write broker: { url: ... } into it, for the pods"}
 	}
 	run := o.runID
@@ -107,6 +107,14 @@ func (o *benchOptions) k8s(s *Stdio, rest []string) error {
 		run = fmt.Sprintf("%08x", rand.Uint32()) //nolint:gosec // no secret
 	}
 	objects := o.k8sObjects(f.Name, run, string(b))
+	if o.namedHere() {
+		c, err := o.client(s)
+		if err != nil {
+			return err
+		}
+		args := &objects.job.Spec.Template.Spec.Containers[0].Args
+		*args = append(*args, "-L", c.Endpoint.String())
+	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, k8sHead, objects.job.Metadata.Name, objects.job.Spec.Completions-1)
 	e := yaml.NewEncoder(&out)
@@ -127,7 +135,7 @@ func (o *benchOptions) k8s(s *Stdio, rest []string) error {
 // k8sHead says what to do with it.
 const k8sHead = `# kubectl apply -f this; then
 #   name=%[1]s
-#   kubectl wait --for=condition=complete --for=condition=failed --timeout=1h "job/$name"
+#   until kubectl get "job/$name" -o jsonpath='{.status.conditions[*].type}' | grep -Eq 'Complete|Failed'; do sleep 5; done
 #   for i in $(seq 0 %[2]d); do kubectl logs -l "job-name=$name,batch.kubernetes.io/job-completion-index=$i" --tail=-1 >"shard-$i.json"; done
 #   mqt bench merge shard-*.json -o html=result.html
 # With --start-at all pods begin at the same time: choose one at which all of them run.
@@ -155,9 +163,6 @@ func (o *benchOptions) k8sObjects(scenario, run, file string) k8sObjects {
 	}
 	if !o.startAt.IsZero() {
 		args = append(args, "--start-at", o.startAt.UTC().Format(time.RFC3339))
-	}
-	if o.named() {
-		args = append(args, "-L", o.connect.flag["url"].values[0])
 	}
 	return k8sObjects{
 		config: k8sConfigMap{APIVersion: "v1", Kind: "ConfigMap", Metadata: k8sMeta{Name: name, Labels: labels}, Data: map[string]string{"scenario.yaml": file}},

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,12 @@ func (o *benchOptions) readStartAt(s string) (err error) {
 		return errors.New("it is a time such as 2026-01-31T12:00:00Z, or Unix seconds")
 	}
 	return nil
+}
+
+// namedHere tells that a word of the command line names the server: what the
+// environment says is about others.
+func (o *benchOptions) namedHere() bool {
+	return slices.ContainsFunc([]string{"url", "host", "port", "unix"}, func(name string) bool { return o.connect.flag[name].origin == fromArgs })
 }
 
 // checkShard refuses what shards cannot do.

@@ -58,6 +58,7 @@ const scriptTimeout = 30 * time.Second
 //
 //	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, with MQTT_URL set to it
 //	server KIND                    starts a scripted server, see server_test.go, the same way
+//	lossy                          puts a proxy before MQTT_URL that loses every 50th message of QoS 1 to clients, with MQTT_URL set to it
 //	proxy KIND [USER PASSWORD]     starts a proxy, see proxy_test.go, with PROXY set to its URL
 //	sub NAME ARGS                  starts mqt sub and waits until it has subscribed
 //	run NAME ARGS                  starts mqt with a stdin that stays open; feed NAME FILE writes to it, "feed NAME" closes it
@@ -87,7 +88,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"broker": startBroker, "server": startServer, "sub": startSub, "run": startRun, "feed": feed, "ended": ended, "signal": signalProgram,
 			"proxy": startProxy, "exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
-			"fetch": fetch, "parses": parses, "capture": capture, "activated": activated, "shake": shake, "serves": serves,
+			"fetch": fetch, "lossy": startLossy, "parses": parses, "capture": capture, "activated": activated, "shake": shake, "serves": serves,
 		},
 	})
 }

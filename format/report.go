@@ -104,7 +104,11 @@ func (w *reportWriter) target(r *bench.Report) {
 	if t.Protocol != 0 {
 		version = "MQTT " + t.Protocol.String()
 	}
-	w.line("target", w.style.Paint(Name, safe(t.URL)), version, note, "run "+safe(r.RunID))
+	shard := ""
+	if r.Shard != nil {
+		shard = fmt.Sprintf("shard %d of %d", r.Shard.Index, r.Shard.Count)
+	}
+	w.line("target", w.style.Paint(Name, safe(t.URL)), version, note, "run "+safe(r.RunID), shard)
 }
 
 func (w *reportWriter) load(r *bench.Report) {
@@ -209,7 +213,7 @@ func (w *reportWriter) causes(all []bench.Cause) {
 
 func (w *reportWriter) rates(r *bench.Report) {
 	share := ""
-	if r.Load.Rate > 0 && !r.Load.Max {
+	if r.Load.Rate > 0 && !r.Load.Max && r.Shard == nil { // the target is that of all shards
 		share = " = " + percent(r.Sent.Rate/r.Load.Rate) + " of target"
 	}
 	count := func(name string, c *bench.Count, more string) string {

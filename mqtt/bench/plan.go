@@ -219,6 +219,11 @@ func (p *Plan) Validate() error {
 	for i := range p.Rules {
 		faults = append(faults, p.Rules[i].check(p))
 	}
+	if errors.Join(faults...) == nil {
+		part := *p
+		part.Groups = slices.Clone(p.Groups)
+		faults = append(faults, part.shard())
+	}
 	return errors.Join(faults...)
 }
 

@@ -41,6 +41,7 @@ func RunPlan(ctx context.Context, p Plan, progress func(Snapshot)) (*Report, err
 		return nil, err
 	}
 	p.hash = p.configHash()
+	p.Groups = slices.Clone(p.Groups) // the caller's stay as they are
 	if err := p.shard(); err != nil {
 		return nil, err
 	}

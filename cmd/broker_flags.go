@@ -25,11 +25,11 @@ func brokerFlags(o *brokerOptions) []*option {
 		listen.toggle("metrics-clients", "let other machines see /clients there, and not only this one", &o.openClients),
 		run.text("config c", "`FILE` with settings, as broker.yaml: any flag's name is a key", &o.config),
 		run.toggle("check-config", "check the settings and the files they name, and leave", &o.checkConfig),
-		run.text("data-dir", "`DIRECTORY` that keeps sessions, queues and retained messages over restarts and power cuts (default: in memory only)", &o.data.dir),
+		run.text("data-dir", "`DIRECTORY` that keeps sessions, queues and retained messages over restarts and power cuts (default: in memory only)", &o.data.dir).notEmpty(),
 		run.toggle("check", "verify what is in --data-dir, sum it up, and leave", &o.data.check),
 		run.toggle("json", "with --check: print JSON", &o.data.json),
 		run.text("ready-file", "`FILE` that appears once all listen, with one URL a line", &o.readyFile),
-		run.text("exec", "`COMMAND` for the shell to run with MQTT_URL set; leave with its exit code", &o.exec),
+		run.text("exec", "`COMMAND` for the shell to run with MQTT_URL set; leave with its exit code", &o.exec).notEmpty(),
 		run.duration("sys-interval", "`TIME` between two values of $SYS/broker/...; 0 turns it off (default: 10s)", &o.limits.SysInterval),
 		run.value("engine", "`ENGINE` that drives sockets: portable, a goroutine for each connection; epoll, a few event loops, on Linux; "+
 			"or auto, the best there is (default: auto)", o.readEngine).oneOf("auto", "portable", "epoll"),
@@ -47,10 +47,10 @@ func brokerFlags(o *brokerOptions) []*option {
 			o.logJSON = s == "json"
 			return nil
 		}).oneOf("text", "json"),
-		tls.text("cert", "`FILE` with the certificate chain of mqtts and wss (PEM)", &o.tls.cert),
-		tls.text("key", "`FILE` with its private key (PEM)", &o.tls.key),
+		tls.text("cert", "`FILE` with the certificate chain of mqtts and wss (PEM)", &o.tls.cert).notEmpty(),
+		tls.text("key", "`FILE` with its private key (PEM)", &o.tls.key).notEmpty(),
 		tls.text("keypass", "`PASSPHRASE` of the key", &o.tls.keypass),
-		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by, if they have one", &o.tls.cafile),
+		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by, if they have one", &o.tls.cafile).notEmpty(),
 		tls.toggle("require-cert", "refuse clients without such a certificate", &o.tls.require),
 	}, slices.Concat(o.access.flags(), o.access.tokens.flags(), limitFlags(&o.limits))...)
 }

@@ -90,7 +90,7 @@ func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
 	all = append(all, o.willFlags()...)
 	all = append(all,
 		groupDebug.toggle("debug d", "show every packet, both ways, on stderr", &o.debug),
-		groupDebug.text("pcap", "`FILE` to write all packets to, for Wireshark; passwords are in it", &o.pcap),
+		groupDebug.text("pcap", "`FILE` to write all packets to, for Wireshark; passwords are in it", &o.pcap).notEmpty(),
 		groupDebug.value("quiet", "print no messages but data", func(v string) error {
 			on, err := strconv.ParseBool(v)
 			if err == nil && on {
@@ -105,7 +105,7 @@ func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
 	}
 	files := []*option{
 		groupServer.text("profile", "`NAME` of a profile to take what is not said here from: see mqt profile --help", &o.profile),
-		groupServer.text("options config o", "`FILE` with options, one a line as mosquitto has them (default: mosquitto's own, such as ~/.config/mosquitto_sub)", &o.config),
+		groupServer.text("options config o", "`FILE` with options, one a line as mosquitto has them (default: mosquitto's own, such as ~/.config/mosquitto_sub)", &o.config).notEmpty(),
 	}
 	return slices.Concat(files, all)
 }
@@ -120,7 +120,7 @@ func (o *connectOptions) serverFlags() []*option {
 	return []*option{
 		g.value("host h", "`HOST` to connect to (default: localhost)", o.readHost).from("MQTT_HOST"),
 		number(g, "port p", "`PORT` (default: 1883, with TLS 8883); 8883 turns TLS on", &o.port, 1, 65535).from("MQTT_PORT"),
-		g.text("url L", "`URL` instead: mqtt or mqtts://[user[:password]@]host[:port][/topic], ws or wss://host[:port][/path], unix:///path", &o.url).from("MQTT_URL"),
+		g.text("url L", "`URL` instead: mqtt or mqtts://[user[:password]@]host[:port][/topic], ws or wss://host[:port][/path], unix:///path", &o.url).from("MQTT_URL").notEmpty(),
 		g.text("unix", "`PATH` of a Unix socket to connect to instead", &o.unix),
 		g.text("bind A", "local `ADDRESS` to connect from", &o.bind),
 		g.text("proxy", "`URL` of a proxy to go through: socks5, socks5h (it looks names up), http or https://[user:password@]host[:port]", &o.proxy),
@@ -143,11 +143,11 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 		g.text("id-prefix I", "Client Identifier from `PREFIX` and the process number", &o.idPrefix),
 		g.text("username u", "user `NAME`", &o.username).from("MQTT_USERNAME"),
 		g.text("password pw P", "`PASSWORD`; others can see it, so prefer one of the next four", &o.password).from("MQTT_PASSWORD"),
-		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile),
+		g.text("password-file", "`FILE` with the password on its first line", &o.passwordFile).notEmpty(),
 		g.text("password-env", "`VARIABLE` with the password", &o.passwordEnv),
-		g.text("password-command", "`COMMAND` for the shell that prints the password", &o.passwordCommand),
+		g.text("password-command", "`COMMAND` for the shell that prints the password", &o.passwordCommand).notEmpty(),
 		g.toggle("ask-password password-prompt", "ask for the password on the terminal", &o.askPassword),
-		g.text("token-command", "`COMMAND` for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused", &o.tokenCommand),
+		g.text("token-command", "`COMMAND` for the shell that prints a token, a JWT or an OAuth 2.0 answer, to be used as the password; run again when it expires or is refused", &o.tokenCommand).notEmpty(),
 		g.value("auth-method", "`METHOD` by which both sides prove to know the password, and do not tell it (MQTT 5); with --token-command any, by which the token is given, and renewed on the connection", o.readAuthMethod).
 			oneOf(client.ScramSHA256, client.ScramSHA512),
 		number(g, "keepalive k", "`SECONDS` between signs of life, 0 for none (default: 60)", &o.keepAlive, 0, 65535),
@@ -164,9 +164,9 @@ func (o *connectOptions) clientFlags(commands []string) []*option {
 func (o *connectOptions) willFlags() []*option {
 	const g = groupWill
 	all := []*option{
-		g.text("will-topic", "`TOPIC` of the message that the server publishes when this client is gone", &o.will.topic),
+		g.text("will-topic", "`TOPIC` of the message that the server publishes when this client is gone", &o.will.topic).notEmpty(),
 		g.text("will-payload", "`TEXT` of the will", &o.will.payload),
-		g.text("will-file", "`FILE` with the payload of the will", &o.will.file),
+		g.text("will-file", "`FILE` with the payload of the will", &o.will.file).notEmpty(),
 		qosFlag(g, "will-qos", &o.will.qos),
 		g.toggle("will-retain", "retain the will", &o.will.retain),
 	}

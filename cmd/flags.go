@@ -14,11 +14,12 @@ import (
 // first name only: parseWords has turned the others into that.
 type option struct {
 	*cli.GenericFlag
-	names []string // without dashes, the first is the field's
-	env   []string // more variables than MQT_NAME
-	apart string   // the variable in the place of MQT_NAME, which means something else to other commands
-	bare  bool     // takes no value
-	terse bool     // the help has its name alone
+	names  []string // without dashes, the first is the field's
+	env    []string // more variables than MQT_NAME
+	apart  string   // the variable in the place of MQT_NAME, which means something else to other commands
+	bare   bool     // takes no value
+	terse  bool     // the help has its name alone
+	filled bool     // the value cannot be empty: without it something would silently not be done
 	// words is how many words the value has; nil: one. rest are the words behind the flag.
 	words   func(rest []string) int
 	choices []string // for completion: what the value can be
@@ -65,7 +66,11 @@ func (g group) value(names, usage string, read func(string) error) *option {
 	o.GenericFlag = &cli.GenericFlag{Name: o.names[0], Usage: usage, Category: string(g), Value: reader(func(s string) error {
 		o.values = append(o.values, s)
 		// Reported once all words are read: see words.fault.
-		if err := read(s); err != nil && o.fault == nil {
+		err := read(s)
+		if s == "" && o.filled {
+			err = errors.New("it is empty; is a variable not set?")
+		}
+		if err != nil && o.fault == nil {
 			o.fault, o.faulty = err, s
 		}
 		return nil
@@ -190,5 +195,11 @@ func (o *option) noValue() *option {
 // repeated marks a flag that may be given more than once.
 func (o *option) repeated() *option {
 	o.repeats = true
+	return o
+}
+
+// notEmpty marks a flag whose value cannot be "".
+func (o *option) notEmpty() *option {
+	o.filled = true
 	return o
 }

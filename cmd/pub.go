@@ -52,7 +52,7 @@ func pubCommand(s *Stdio) *cli.Command {
 		qosFlag(g, "qos q", &o.qos),
 		g.toggle("retain r", "retain the message", &o.retain),
 		in.text("message m", "`TEXT` is the payload", &o.message),
-		in.text("file f", "`FILE` is the payload; - is stdin", &o.file),
+		in.text("file f", "`FILE` is the payload; - is stdin", &o.file).notEmpty(),
 		in.toggle("stdin-file s", "all of stdin is the payload", &o.stdin),
 		in.toggle("stdin-line l", "each line of stdin is a message", &o.lines),
 		in.toggle("null-message n", "the payload is empty; with -r this clears the retained message", &o.empty),
@@ -65,7 +65,7 @@ func pubCommand(s *Stdio) *cli.Command {
 		many.duration("repeat-delay", "`TIME` between two of them", &o.repeatDelay),
 		many.value("rate", "publish `NUMBER` messages a second, or as 30/m or 5/h", o.pace.readRate),
 		many.toggle("template", "fill in ${i} ${uuid} ${rand:1-100} ${ts:rfc3339} ${env:NAME} ${csv:COLUMN} in topic and payload; $${ is ${ itself", &o.template),
-		many.text("csv", "`FILE` with a line of names and a line for each message, for ${csv:COLUMN}; it is published once without --repeat and -l", &o.csv),
+		many.text("csv", "`FILE` with a line of names and a line for each message, for ${csv:COLUMN}; it is published once without --repeat and -l", &o.csv).notEmpty(),
 		many.value("seed", "`NUMBER` that makes ${rand} and ${uuid} the same in each run", o.readSeed),
 	}
 	o.flags = append(o.flags, o.connect.props.propertyFlags("Message properties (MQTT 5)", "", mqtt.TypePublish, &o.connect.props.publish)...)

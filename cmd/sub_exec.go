@@ -55,7 +55,7 @@ func (o *execOptions) flags(g group) []*option {
 			"refuse (MQTT 5: the server is told, and forgets it) or stop (default: continue)", o.readFail).oneOf(failContinue, failRefuse, failStop),
 	}
 	return append([]*option{
-		g.text("exec", "run `COMMAND` by the shell for each message: payload as stdin, MQTT_TOPIC and so on in its environment", &o.command),
+		g.text("exec", "run `COMMAND` by the shell for each message: payload as stdin, MQTT_TOPIC and so on in its environment", &o.command).notEmpty(),
 	}, o.given...)
 }
 

@@ -65,7 +65,7 @@ func (o *subOptions) endFlags() []*option {
 func (o *subOptions) actFlags() []*option {
 	const g = group("Acting")
 	return append([]*option{
-		g.text("save", "write the payload of each message into a file of its own in `DIRECTORY`; with --json its object beside it", &o.save),
+		g.text("save", "write the payload of each message into a file of its own in `DIRECTORY`; with --json its object beside it", &o.save).notEmpty(),
 	}, o.exec.flags(g)...)
 }
 

@@ -25,19 +25,19 @@ func (o *tlsOptions) flags() []*option {
 	return []*option{
 		g.toggle("tls tls-use-os-certs", "use TLS, with the system's CAs unless others are given", &o.on),
 		g.toggle("no-tls", "no TLS, whatever port or files are given", &o.off),
-		g.text("cafile ca", "`FILE` with the CAs to trust (PEM); turns TLS on, as do --capath and --cert", &o.cafile),
-		g.text("capath", "`DIRECTORY` with such files", &o.capath),
-		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert),
-		g.text("key", "`FILE` with its private key (PEM)", &o.key),
+		g.text("cafile ca", "`FILE` with the CAs to trust (PEM); turns TLS on, as do --capath and --cert", &o.cafile).notEmpty(),
+		g.text("capath", "`DIRECTORY` with such files", &o.capath).notEmpty(),
+		g.text("cert", "`FILE` with our certificate (PEM)", &o.cert).notEmpty(),
+		g.text("key", "`FILE` with its private key (PEM)", &o.key).notEmpty(),
 		g.text("keypass", "`PASSPHRASE` of the key; others can see it", &o.keypass),
-		g.text("keypass-file", "`FILE` with the passphrase on its first line", &o.keypassFile),
+		g.text("keypass-file", "`FILE` with the passphrase on its first line", &o.keypassFile).notEmpty(),
 		g.text("keypass-env", "`VARIABLE` with the passphrase", &o.keypassEnv),
 		g.toggle("insecure", "do not check the server's certificate: for tests", &o.insecure),
 		g.value("tls-version", "only this `VERSION`, tlsv1.2 or tlsv1.3", o.readVersion).oneOf("tlsv1.2", "tlsv1.3"),
 		g.value("ciphers", "`LIST` of the cipher suites for TLS 1.2, as OpenSSL names them, with colons between (default: all that are safe)", o.readCiphers),
 		g.list("tls-alpn", "`PROTOCOL` to offer by ALPN; may be repeated", &o.alpn),
-		g.text("tls-sni", "`NAME` to ask for and to check, if not the host's", &o.sni),
-		g.text("tls-keylog", "`FILE` to append the session's keys to, for Wireshark", &o.keylog).from("SSLKEYLOGFILE"),
+		g.text("tls-sni", "`NAME` to ask for and to check, if not the host's", &o.sni).notEmpty(),
+		g.text("tls-keylog", "`FILE` to append the session's keys to, for Wireshark", &o.keylog).from("SSLKEYLOGFILE").notEmpty(),
 	}
 }
 

@@ -43,19 +43,28 @@ const (
 	awayWindow, awayBytes = 32, 64 << 10
 	liveWindow, liveBytes = 1024, 1 << 20
 	pageSize, pageBytes   = 512, 512 << 10
-	maxReaders            = 8 // at once
+	maxReaders            = 8   // at once
+	maxPassed             = 256 // Packet Identifiers in use, one behind the other
 )
 
 // durable reports whether the Session outlives the process. s.mu is held, or it
 // is the goroutine of its connection that asks.
 func (s *session) durable() bool { return s.keep != nil && s.keep.id != 0 }
 
-// place is where the next message goes.
+// place is where the next message goes: not where it would have to wait for one
+// that its client does not acknowledge, which has the same Packet Identifier.
 func (s *session) place(d *delivery) store.Position {
 	if s.keep == nil || d.qos == mqtt.QoS0 {
 		return 0
 	}
-	return s.keep.next
+	at := s.keep.next
+	for range maxPassed {
+		if _, used := s.sender.Get(at.PacketID()); !used {
+			break
+		}
+		at++
+	}
+	return at
 }
 
 // identify takes a Packet Identifier for w, with a store that of its place.

@@ -321,3 +321,27 @@ func (w *kept) checkAway(id string, n int) {
 		w.t.Errorf("in memory are %d messages and %d, %d of them not durable", s.queue.n, s.keep.late.n, len(s.keep.pending))
 	}
 }
+
+// [MQTT-2.2.1-4]: a message that is never acknowledged keeps its Packet
+// Identifier, and nobody waits for it when the others come round to it.
+func TestIdentifierInUseIsPassedOver(t *testing.T) {
+	for name, with := range map[string]func(*mqtt.Connect){"kept": persistent, "clean": func(*mqtt.Connect) {}} {
+		t.Run(name, func(t *testing.T) {
+			inStore(t, Options{}, func(w *kept) {
+				s, _ := w.connect(mqtt.V50, "s", with)
+				s.subscribe(mqtt.QoS2, "t")
+				pub := w.client(mqtt.V50, "pub")
+				pub.put(publish(mqtt.QoS1, 1, "t", "held"))
+				held := s.message("t", "held").PacketID
+				w.b.sessions["s"].keep.next += 65_534
+				for i := range mqtt.QoS2 {
+					pub.put(publish(1+i, 1, "t", "later"))
+					if id := s.message("t", "later").PacketID; id == held {
+						t.Error("the identifier is in use", id)
+					}
+				}
+				s.quiet()
+			})
+		})
+	}
+}

@@ -9,7 +9,7 @@ _mqt() {
       'pub:publish messages'
       'sub:print messages as they come'
       'bench:load-test a broker'
-      'broker:serve MQTT 3.1, 3.1.1 and 5.0, in memory'
+      'broker:serve MQTT 3.1, 3.1.1 and 5.0, in memory or with a data directory'
       'profile:keep the flags of connections by a name'
       'passwd:change the file with the users of a broker'
       'completion:print the script with which a shell completes mqt'
@@ -68,8 +68,8 @@ _mqt() {
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
       '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
-      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
-      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*-L[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
@@ -222,8 +222,8 @@ _mqt() {
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
       '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
-      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
-      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*-L[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
@@ -368,6 +368,7 @@ _mqt() {
       '*--no-tracking[leave the header out of payloads\: no end-to-end latency, no check of delivery]' \
       '*--topic-prefix[TOPIC in front of every topic (default\: bench/ and the run)]:TOPIC: ' \
       '*--run-id[ID in topics and Client Identifiers, up to 8 letters and digits (default\: random)]:ID: ' \
+      '*--run[ID in topics and Client Identifiers, up to 8 letters and digits (default\: random)]:ID: ' \
       '*--waves[NUMBER of times that connections break (default\: 3)]:NUMBER: ' \
       '*--pick[SHARE of the clients that a wave breaks (default\: 30%)]:SHARE: ' \
       '*--cut[HOW\: disconnect, fin, rst, half-open, slow or take-over (default\: rst)]:HOW:(disconnect fin rst half-open slow take-over)' \
@@ -377,7 +378,7 @@ _mqt() {
       '*--from[RATE to begin with (default\: 1k)]:RATE: ' \
       '*--most[highest RATE to try (default\: 1M)]:RATE: ' \
       '*--set[KEY=VALUE in the place of what the file says\: groups.devices.clients=100; may be repeated]:KEY=VALUE: ' \
-      '*--schema[print the JSON Schema of the file]' \
+      '*--schema[print the JSON Schema of the file; of the result with bench report]' \
       '*--threshold[RULE that must hold\: '\''e2e.p99 < 20ms'\'', '\''delivered.rate >= target * 0.99'\''; may be repeated]:RULE: ' \
       '*--no-default-thresholds[do without those that hold for every run]' \
       '*--inconclusive-ok[let thresholds and runs with too few samples pass]' \
@@ -385,15 +386,24 @@ _mqt() {
       '*-o[KIND=FILE to write the result to\: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--output[KIND=FILE to write the result to\: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated]:KIND=FILE: ' \
       '*--out[KIND=FILE to write the result to\: csv, hdr, html, json, junit, md, text; - is stdout; may be repeated]:KIND=FILE: ' \
+      '*--metrics[ADDRESS at which Prometheus can read how it goes, such as 127.0.0.1\:9100]:ADDRESS: ' \
       '*--json[print the result as JSON, and the text on stderr]' \
       '*--color[WHEN to colour\: auto, always or never (default\: auto; NO_COLOR is heeded)]:WHEN:(auto always never)' \
+      '*--tolerance[SHARE by which a metric may be worse (default\: 10%)]:SHARE: ' \
+      '*--rounds[NUMBER of runs of each side, in the order A B B A (default\: 4)]:NUMBER: ' \
+      '*--baseline[JSON FILE of a run before, or a folder of them, that this run is held against; may be repeated]:FILE:_files' \
+      '*--force[compare also different loads and machines]' \
+      '*--shard[I/N\: do part I, from 0, of N of the load; mqt bench merge makes one result of all]:I/N: ' \
+      '*--start-at[TIME at which all shards begin with the load\: 2026-01-31T12\:00\:00Z, or Unix seconds]:TIME: ' \
+      '*--workers[bench k8s\: NUMBER of pods (default\: 4)]:NUMBER: ' \
+      '*--image[bench k8s\: IMAGE with mqt (default\: mqt\:latest)]:IMAGE: ' \
       '*--profile[NAME of a profile to take what is not said here from\: see mqt profile --help]:NAME:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}' \
       '*-h[HOST to connect to (default\: localhost)]:HOST: ' \
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
       '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
-      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
-      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*-L[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \
@@ -450,9 +460,13 @@ _mqt() {
       '*-c[FILE with settings, as broker.yaml\: any flag'\''s name is a key]:FILE:_files' \
       '*--config[FILE with settings, as broker.yaml\: any flag'\''s name is a key]:FILE:_files' \
       '*--check-config[check the settings and the files they name, and leave]' \
+      '*--data-dir[DIRECTORY that keeps sessions, queues and retained messages over restarts and power cuts (default\: in memory only)]:DIRECTORY:_files' \
+      '*--check[verify what is in --data-dir, sum it up, and leave]' \
+      '*--json[with --check\: print JSON]' \
       '*--ready-file[FILE that appears once all listen, with one URL a line]:FILE:_files' \
       '*--exec[COMMAND for the shell to run with MQTT_URL set; leave with its exit code]:COMMAND: ' \
       '*--sys-interval[TIME between two values of $SYS/broker/...; 0 turns it off (default\: 10s)]:TIME: ' \
+      '*--engine[ENGINE that drives sockets\: portable, a goroutine for each connection; epoll, a few event loops, on Linux; or auto, the best there is (default\: auto)]:ENGINE:(auto portable epoll)' \
       '*-v[log connections and what is dropped on stderr\: --log-level debug]' \
       '*--verbose[log connections and what is dropped on stderr\: --log-level debug]' \
       '*--log-level[LEVEL\: debug, info, warn or error (default\: warn)]:LEVEL:(debug info warn error)' \
@@ -508,8 +522,8 @@ _mqt() {
       '*--host[HOST to connect to (default\: localhost)]:HOST: ' \
       '*-p[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
       '*--port[PORT (default\: 1883, with TLS 8883); 8883 turns TLS on]:PORT: ' \
-      '*-L[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
-      '*--url[URL instead\: mqtt, mqtts, ws, wss\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], unix\:///path]:URL: ' \
+      '*-L[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
+      '*--url[URL instead\: mqtt or mqtts\://\[user\[\:password\]@\]host\[\:port\]\[/topic\], ws or wss\://host\[\:port\]\[/path\], unix\:///path]:URL: ' \
       '*--unix[PATH of a Unix socket to connect to instead]:PATH:_files' \
       '*-A[local ADDRESS to connect from]:ADDRESS: ' \
       '*--bind[local ADDRESS to connect from]:ADDRESS: ' \

@@ -90,7 +90,11 @@ func (p *page) Config() (string, error) {
 		Seed        uint64            `json:"seed"`
 		ConfigHash  string            `json:"config_hash"`
 	}{p.R.Load, p.R.Environment, p.R.Seed, p.R.ConfigHash}, "", "  ")
-	return string(b), err
+	lines := strings.Split(string(b), "\n")
+	for i := range lines {
+		lines[i] = safe(lines[i])
+	}
+	return strings.Join(lines, "\n"), err
 }
 
 // Class is how the verdict is coloured.

@@ -107,6 +107,9 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) (err error) {
 		return err
 	}
 	if o.checkConfig {
+		if err := checkMetrics(ctx, o.metrics); err != nil {
+			return errors.Join(err, plan.close())
+		}
 		return errors.Join(plan.close(), o.limits.Validate(), o.checked(s.Out))
 	}
 	if o.readyFile != "" { // that of an earlier run says nothing about this one

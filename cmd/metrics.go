@@ -22,6 +22,24 @@ type metricsServer struct {
 	done  chan struct{}
 }
 
+// checkMetrics finds what is wrong with addr without listening there.
+func checkMetrics(ctx context.Context, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	}
+	if a, ok := errors.AsType[*net.AddrError](err); ok { // the address is named once
+		return fmt.Errorf("--metrics %s: %s", addr, a.Err)
+	}
+	if err != nil {
+		return fmt.Errorf("--metrics %s: %w", addr, err)
+	}
+	return nil
+}
+
 // startMetrics listens on addr; nil where there is none.
 func startMetrics(ctx context.Context, addr string, openClients bool, b *broker.Broker, log *slog.Logger) (*metricsServer, error) {
 	if addr == "" {

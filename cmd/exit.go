@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/urfave/cli/v2"
+
 	"mqt/mqtt"
 	"mqt/mqtt/client"
 	"mqt/mqtt/transport"
@@ -31,18 +33,26 @@ type exitRow struct {
 	codes string
 	text  string
 	only  string // the command that alone ends so, "" for all
+	needs string // a flag that commands have that can end so, "" for all
+}
+
+// endsSo tells that the command can end so.
+func (r exitRow) endsSo(c *cli.Command) bool {
+	return (r.only == "" || r.only == c.Name) && (r.needs == "" || lookup(c, r.needs) != nil)
 }
 
 // exitTable is the one table of exit codes: --help prints it, and so does the
 // README.
 func exitTable() []exitRow {
-	row := func(code int, text, only string) exitRow { return exitRow{fmt.Sprint(code), text, only} }
+	row := func(code int, text, only string) exitRow {
+		return exitRow{codes: fmt.Sprint(code), text: text, only: only}
+	}
 	return []exitRow{
 		row(exitOK, "done; for sub also Ctrl-C, SIGTERM, a closed stdout, -C reached", ""),
 		row(exitFailed, "could not run: unreachable, DNS, file, disk, anything without a better code", ""),
 		row(exitUsage, "usage: a flag, a value or a combination that makes no sense", ""),
-		row(exitLost, "the connection was lost before the work was acknowledged", ""),
-		row(exitTLS, "TLS: the chain, the name, the dates; the message says which", ""),
+		{fmt.Sprint(exitLost), "the connection was lost before the work was acknowledged", "", "--host"},
+		{fmt.Sprint(exitTLS), "TLS: the chain, the name, the dates; the message says which", "", "--cert"},
 		row(exitThreshold, "a threshold failed", "bench"),
 		row(exitContract, "the delivery contract was broken", "bench"),
 		row(exitRegression, "regression against a baseline", "bench"),
@@ -51,7 +61,7 @@ func exitTable() []exitRow {
 		row(exitProbe, "the broker failed a probe", "check"),
 		row(exitTimeout, "the time of -W or --idle ran out first", "sub"),
 		{"128-162", "the server's own MQTT reason code: connection refused (3.1.1 codes as their 5.0 twins), " +
-			"publish or subscription denied, DISCONNECT received", ""},
+			"publish or subscription denied, DISCONNECT received", "", "--host"},
 	}
 }
 

@@ -46,7 +46,7 @@ func printCommandHelp(w io.Writer, c *cli.Command) error {
 	helpFlags(&b, c)
 	b.WriteString("\nExit codes:\n")
 	for _, row := range exitTable() {
-		if row.only == "" || row.only == c.Name {
+		if row.endsSo(c) {
 			helpLine(&b, "  "+row.codes, 11, row.text)
 		}
 	}

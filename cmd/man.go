@@ -98,14 +98,15 @@ func (p *manPage) verbatim(text string) {
 	fmt.Fprintf(p, ".nf\n%s\n.fi\n", roff(strings.Trim(text, "\n")))
 }
 
-func (p *manPage) exitCodes(command string) {
+// exitCodes has those of a command, or of all if there is none.
+func (p *manPage) exitCodes(c *cli.Command) {
 	p.section("Exit status")
 	for _, row := range exitTable() {
 		switch {
-		case row.only == "" || row.only == command:
-			p.item(row.codes, row.text)
-		case command == "":
+		case c == nil && row.only != "":
 			p.item(row.codes, row.only+": "+row.text)
+		case c == nil || row.endsSo(c):
+			p.item(row.codes, row.text)
 		}
 	}
 }
@@ -120,7 +121,7 @@ func manOfApp(app *cli.App) string {
 	}
 	p.section("Environment")
 	fmt.Fprintln(p, roff("Every flag can come from the environment: --content-type from MQT_CONTENT_TYPE, and so on."))
-	p.exitCodes("")
+	p.exitCodes(nil)
 	return p.String()
 }
 
@@ -148,7 +149,7 @@ func manOfCommand(app *cli.App, c *cli.Command) string {
 			}
 		}
 	}
-	p.exitCodes(c.Name)
+	p.exitCodes(c)
 	p.section("See also")
 	fmt.Fprintf(p, "%s\n", roff(app.Name+"(1)"))
 	return p.String()

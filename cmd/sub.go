@@ -54,12 +54,14 @@ func subCommand(s *Stdio) *cli.Command {
 	o.flags = slices.Concat(o.topicFlags(), o.outputFlags(), o.endFlags(), o.actFlags(), o.propertyFlags())
 	return &cli.Command{
 		Name: "sub", Usage: "print messages as they come",
-		UsageText: "mqt sub [-h HOST | -L URL] -t FILTER [-q QOS]... [-v | -F FORMAT | --json | --jq EXPR] [-C COUNT] [-W TIME]",
+		UsageText: "mqt sub [-h HOST | -L URL] -t FILTER [-q QOS]...\n        [-v | -F FORMAT | --json | --jq EXPR] [-C COUNT] [-W TIME]",
 		Description: `A QoS 1 or 2 message is acknowledged when it is printed, saved, or its --exec command has ended with 0.
--F: %t topic, %p payload, %x %X payload in hex, %l its length, %q QoS, %r retain, %m packet id, %j %J JSON,
-%I %U time, %C content type, %R response topic, %D correlation data, %P user properties, %S subscription
-identifier, %A topic alias, %E expiry, %F format indicator, %f %d payload as float or double, %% percent;
-@H and so on as in strftime, @N nanoseconds; \n \t \0 and so on. As %[-][0][width][.precision][separator]X.
+
+-F: %t topic, %p payload, %x %X payload in hex, %l its length, %q QoS, %r retain, %m packet id,
+%j %J JSON, %I %U time, %C content type, %R response topic, %D correlation data, %P user properties,
+%S subscription identifier, %A topic alias, %E expiry, %F format indicator, %f %d payload as float or
+double, %% percent; @H and so on as in strftime, @N nanoseconds; \n \t \0 and so on.
+As %[-][0][width][.precision][separator]X.
 
 Examples:
   mqt sub -t 'home/#' -v
@@ -74,20 +76,24 @@ Examples:
   mqt sub -t 'spBv1.0/#' --decode =sparkplug --output human
   mqt sub -t '#' -v --decode 'cam/+=gzip|json' --decode 'meter/#=protobuf:meter.proto#Reading'
 
---decode: json, cbor, msgpack, protobuf:FILE#MESSAGE (.proto, or a descriptor set), avro:SCHEMA.avsc and
-sparkplug make JSON; gzip, zlib, zstd and base64 unpack, for a codec behind | to go on. No FILTER is every
-topic. What cannot be decoded is printed as {"decode_error":...,"payload":...}, and counted. In --json the
-payload stays, followed by "decoded". %p is the decoded payload, %x %X %l are of the one that came.
+--decode: json, cbor, msgpack, protobuf:FILE#MESSAGE (.proto, or a descriptor set), avro:SCHEMA.avsc
+and sparkplug make JSON; gzip, zlib, zstd and base64 unpack, for a codec behind | to go on. No FILTER
+is every topic. What cannot be decoded is printed as {"decode_error":...,"payload":...}, and counted.
+In --json the payload stays, followed by "decoded". %p is the decoded payload, %x %X %l are of the one
+that came.
 
 --jq and --until see what --json prints, with .payload parsed where it is JSON; a payload that is not
 text is .payload_base64, and --decode adds .decoded.
 
---exec: the payload is the command's stdin, and its environment has MQTT_TOPIC, MQTT_QOS, MQTT_RETAIN, MQTT_DUP,
-MQTT_MESSAGE_ID, MQTT_CONTENT_TYPE, MQTT_RESPONSE_TOPIC, MQTT_CORRELATION_DATA (or, if that is no text,
-MQTT_CORRELATION_DATA_BASE64), MQTT_MESSAGE_EXPIRY_INTERVAL, MQTT_PAYLOAD_FORMAT_INDICATOR, MQTT_SUBSCRIPTION_IDENTIFIER,
-MQTT_USER_PROPERTY_NAME (in capitals, with _ for what is no letter or digit; the first of a name) and
-MQTT_USER_PROPERTIES (all, as in JSON). What the message has not is not set.
---save: files are named TIME-NUMBER-TOPIC, with + in the place of / and %XX of what no file's name may hold.`,
+--exec: the payload is the command's stdin, and its environment has MQTT_TOPIC, MQTT_QOS, MQTT_RETAIN,
+MQTT_DUP, MQTT_MESSAGE_ID, MQTT_CONTENT_TYPE, MQTT_RESPONSE_TOPIC, MQTT_CORRELATION_DATA (or, if that
+is no text, MQTT_CORRELATION_DATA_BASE64), MQTT_MESSAGE_EXPIRY_INTERVAL, MQTT_PAYLOAD_FORMAT_INDICATOR,
+MQTT_SUBSCRIPTION_IDENTIFIER, MQTT_USER_PROPERTY_NAME (in capitals, with _ for what is no letter or
+digit; the first of a name) and MQTT_USER_PROPERTIES (all, as in JSON). What the message has not is not
+set.
+
+--save: files are named TIME-NUMBER-TOPIC, with + in the place of / and %XX of what no file's name may
+hold.`,
 		Flags:  flags(o.flags, o.connect.flags(s, "subscribe", "unsubscribe")),
 		Action: func(c *cli.Context) error { return o.run(c.Context, s) },
 	}

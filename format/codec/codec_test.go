@@ -204,7 +204,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"avro:reading.avsc", "08", "", nil},
 		{"avro:reading.avsc", "c3010000000000000000", "fingerprint", nil},
 		{"avro:reading.avsc", "08726f6f6d 000046c1 00 00 00 00", "", ErrTrailing},
-		{"sparkplug", "ff", "", nil},
+		{"sparkplug", "ff", "no sparkplug: cannot parse", nil},
 	}
 	for _, tt := range tests {
 		d := mustParse(t, "="+tt.spec).Decode("t", fromHex(t, tt.payload))

@@ -147,6 +147,10 @@ func unmarshal(d protoreflect.MessageDescriptor, types *dynamicpb.Types, payload
 		return nil, ErrTooLarge
 	}
 	m := dynamicpb.NewMessage(d)
-	err := proto.UnmarshalOptions{Resolver: types, RecursionLimit: MaxDepth}.Unmarshal(payload, m)
-	return m, err
+	if err := (proto.UnmarshalOptions{Resolver: types, RecursionLimit: MaxDepth}).Unmarshal(payload, m); err != nil {
+		// The library puts a space or a no-break space in, so that nobody compares it.
+		text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+		return nil, errors.New(strings.TrimPrefix(text, "proto: "))
+	}
+	return m, nil
 }

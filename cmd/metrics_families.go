@@ -79,8 +79,7 @@ func (f *metricFamilies) histogram(d *metricDesc, n uint64, sum time.Duration, b
 // maxScrapes are answered at the same time.
 const maxScrapes = 4
 
-// metricPages answers /metrics in the format that is asked for: text or protobuf.
-// It is not OpenMetrics, where go_memstats_alloc_bytes and its total clash.
+// metricPages answers /metrics in the format that is asked for: text, OpenMetrics or protobuf.
 func metricPages(collect ...func(*metricFamilies)) http.Handler {
 	busy := make(chan struct{}, maxScrapes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,13 +95,16 @@ func metricPages(collect ...func(*metricFamilies)) http.Handler {
 			c(&all)
 		}
 		slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
-		format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)
+		format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
 		w.Header().Set("Content-Type", string(format))
 		enc := expfmt.NewEncoder(w, format)
 		for _, family := range all {
 			if enc.Encode(family) != nil {
 				return // it has hung up
 			}
+		}
+		if c, ok := enc.(expfmt.Closer); ok {
+			_ = c.Close() // the same
 		}
 	})
 }

@@ -104,10 +104,8 @@ func (m *benchMetrics) collect(all *metricFamilies) {
 	for _, n := range append(append([]benchNumber(nil), m.gauges...), m.counters...) {
 		all.add(n.desc, n.of(m))
 	}
-	for _, name := range benchLatencies() {
-		if b := m.buckets[name]; b != nil {
-			all.histogram(m.latency, b.n, b.sum, benchBounds(), b.upTo, name)
-		}
+	for name, b := range m.buckets {
+		all.histogram(m.latency, b.n, b.sum, benchBounds(), b.upTo, name)
 	}
 	if m.last.Phase != "" {
 		all.add(m.phase, 1, string(m.last.Phase), version())

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -71,6 +72,9 @@ func (f *metricFamilies) pauses() {
 	summary := &dto.Summary{SampleCount: &count, SampleSum: &sum}
 	for i, q := range stats.PauseQuantiles {
 		at, v := float64(i)/4, q.Seconds()
+		if count == 0 {
+			v = math.NaN()
+		}
 		summary.Quantile = append(summary.Quantile, &dto.Quantile{Quantile: &at, Value: &v})
 	}
 	f.metric(&metricDesc{name: "go_gc_duration_seconds", help: "Pauses for garbage collection.", kind: dto.MetricType_SUMMARY}, nil).Summary = summary

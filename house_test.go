@@ -62,7 +62,7 @@ func house() []row {
 				"google.golang.org/protobuf", "github.com/klauspost/compress"}},
 		{pkg: "mqt/cmd", house: []string{"mqt/mqtt", "mqt/mqtt/topic", "mqt/mqtt/template", "mqt/completions", "mqt/mqtt/flow", "mqt/mqtt/transport",
 			"mqt/mqtt/store", "mqt/mqtt/client", "mqt/mqtt/access", "mqt/mqtt/broker", "mqt/mqtt/bench", "mqt/format", "mqt/format/codec"},
-			third: append([]string{"github.com/urfave/cli/v2", "github.com/itchyny/gojq", "github.com/prometheus/client_model", "github.com/prometheus/common", "go.yaml.in/yaml/v3",
+			third: append([]string{"github.com/urfave/cli/v2", "github.com/itchyny/gojq", "github.com/prometheus/client_golang", "go.yaml.in/yaml/v3",
 				"golang.org/x/term"}, color...)},
 		{pkg: "mqt", house: []string{"mqt/cmd"}},
 	}

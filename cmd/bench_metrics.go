@@ -9,6 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"mqt/mqtt/bench"
 )
 
@@ -17,8 +21,8 @@ import (
 type benchMetrics struct {
 	gauges   []benchNumber
 	counters []benchNumber
-	latency  *metricDesc
-	phase    *metricDesc
+	latency  *prometheus.Desc
+	phase    *prometheus.Desc
 
 	mu      sync.Mutex
 	last    bench.Snapshot
@@ -27,7 +31,7 @@ type benchMetrics struct {
 }
 
 type benchNumber struct {
-	desc *metricDesc
+	desc *prometheus.Desc
 	of   func(*benchMetrics) float64
 }
 
@@ -52,19 +56,22 @@ func benchLatencies() []string {
 
 func newBenchMetrics() *benchMetrics {
 	m := &benchMetrics{buckets: make(map[string]*benchBuckets)}
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("mqt_bench_"+name, help, labels, nil)
+	}
 	m.gauges = []benchNumber{
-		{gaugeDesc("mqt_bench_clients", "Clients that the run has."), func(m *benchMetrics) float64 { return float64(m.last.Clients) }},
-		{gaugeDesc("mqt_bench_clients_connected", "Clients that are connected."), func(m *benchMetrics) float64 { return float64(m.last.Connected) }},
+		{desc("clients", "Clients that the run has."), func(m *benchMetrics) float64 { return float64(m.last.Clients) }},
+		{desc("clients_connected", "Clients that are connected."), func(m *benchMetrics) float64 { return float64(m.last.Connected) }},
 	}
 	m.counters = []benchNumber{
-		{counterDesc("mqt_bench_connects_failed_total", "Clients that could not connect."), func(m *benchMetrics) float64 { return float64(m.last.Failed) }},
-		{counterDesc("mqt_bench_connections_lost_total", "Connections that the client has not ended."), func(m *benchMetrics) float64 { return float64(m.last.Lost) }},
-		{counterDesc("mqt_bench_messages_sent_total", "PUBLISH packets to the server, without those sent again, up to the last whole second of a phase."), func(m *benchMetrics) float64 { return m.total[0] }},
-		{counterDesc("mqt_bench_messages_acked_total", "PUBACK and PUBCOMP without a failure, likewise."), func(m *benchMetrics) float64 { return m.total[1] }},
-		{counterDesc("mqt_bench_messages_delivered_total", "PUBLISH packets that subscribers received, likewise."), func(m *benchMetrics) float64 { return m.total[2] }},
+		{desc("connects_failed_total", "Clients that could not connect."), func(m *benchMetrics) float64 { return float64(m.last.Failed) }},
+		{desc("connections_lost_total", "Connections that the client has not ended."), func(m *benchMetrics) float64 { return float64(m.last.Lost) }},
+		{desc("messages_sent_total", "PUBLISH packets to the server, without those sent again, up to the last whole second of a phase."), func(m *benchMetrics) float64 { return m.total[0] }},
+		{desc("messages_acked_total", "PUBACK and PUBCOMP without a failure, likewise."), func(m *benchMetrics) float64 { return m.total[1] }},
+		{desc("messages_delivered_total", "PUBLISH packets that subscribers received, likewise."), func(m *benchMetrics) float64 { return m.total[2] }},
 	}
-	m.latency = histogramDesc("mqt_bench_latency_seconds", "Latencies from the intended send time.", "metric")
-	m.phase = gaugeDesc("mqt_bench_phase_info", "The phase of the run; the value is 1.", "phase", "version")
+	m.latency = desc("latency_seconds", "Latencies from the intended send time.", "metric")
+	m.phase = desc("phase_info", "The phase of the run; the value is 1.", "phase", "version")
 	return m
 }
 
@@ -98,17 +105,35 @@ func (m *benchMetrics) observe(s bench.Snapshot) {
 	m.last = s
 }
 
-func (m *benchMetrics) collect(all *metricFamilies) {
+// Describe implements prometheus.Collector.
+func (m *benchMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, n := range append(append([]benchNumber(nil), m.gauges...), m.counters...) {
+		to <- n.desc
+	}
+	to <- m.latency
+	to <- m.phase
+}
+
+// Collect implements prometheus.Collector.
+func (m *benchMetrics) Collect(to chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, n := range append(append([]benchNumber(nil), m.gauges...), m.counters...) {
-		all.add(n.desc, n.of(m))
+	for _, n := range m.gauges {
+		to <- prometheus.MustNewConstMetric(n.desc, prometheus.GaugeValue, n.of(m))
 	}
+	for _, n := range m.counters {
+		to <- prometheus.MustNewConstMetric(n.desc, prometheus.CounterValue, n.of(m))
+	}
+	bounds := benchBounds()
 	for name, b := range m.buckets {
-		all.histogram(m.latency, b.n, b.sum, benchBounds(), b.upTo, name)
+		upTo := make(map[float64]uint64, len(bounds))
+		for i, d := range bounds {
+			upTo[d.Seconds()] = b.upTo[i]
+		}
+		to <- prometheus.MustNewConstHistogram(m.latency, b.n, b.sum.Seconds(), upTo, name)
 	}
 	if m.last.Phase != "" {
-		all.add(m.phase, 1, string(m.last.Phase), version())
+		to <- prometheus.MustNewConstMetric(m.phase, prometheus.GaugeValue, 1, string(m.last.Phase), version())
 	}
 }
 
@@ -129,8 +154,10 @@ func (out *benchOutputs) startMetrics(ctx context.Context, addr string) (*scrape
 		return nil, fmt.Errorf("--metrics %s: %w", addr, errors.Unwrap(err))
 	}
 	out.metrics = newBenchMetrics()
+	all := prometheus.NewRegistry()
+	all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), out.metrics)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metricPages(out.metrics.collect, runtimeMetrics, processMetrics))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(all, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	s := &scraped{done: make(chan struct{}), http: &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}}
 	fmt.Fprintf(out.err, "metrics at http://%s/metrics\n", l.Addr())
 	go func() {

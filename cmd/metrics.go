@@ -10,6 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"mqt/mqtt/broker"
 	"mqt/mqtt/store"
 )
@@ -50,9 +54,11 @@ func startMetrics(ctx context.Context, addr string, openClients bool, b *broker.
 	if err != nil {
 		return nil, fmt.Errorf("--metrics %s: %w", addr, errors.Unwrap(err))
 	}
+	all := prometheus.NewRegistry()
+	all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBrokerMetrics(b))
 	m := &metricsServer{l: l, done: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metricPages(newBrokerMetrics(b).collect, runtimeMetrics, processMetrics))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(all, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	mux.Handle("GET /clients", newClientPages(b, openClients))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -93,29 +99,33 @@ func (m *metricsServer) stop() {
 type brokerMetrics struct {
 	b                       *broker.Broker
 	plain                   []plainMetric
-	dropped, exceeded, info *metricDesc
+	dropped, exceeded, info *prometheus.Desc
 	store                   []storeMetric
-	failed                  *metricDesc
+	failed                  *prometheus.Desc
 }
 
 // plainMetric is a number without labels.
 type plainMetric struct {
-	desc *metricDesc
+	desc *prometheus.Desc
+	kind prometheus.ValueType
 	of   func(*broker.Stats) int64
 }
 
 func newBrokerMetrics(b *broker.Broker) *brokerMetrics {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("mqt_"+name, help, labels, nil)
+	}
 	gauge := func(name, help string, of func(*broker.Stats) int64) plainMetric {
-		return plainMetric{gaugeDesc("mqt_"+name, help), of}
+		return plainMetric{desc(name, help), prometheus.GaugeValue, of}
 	}
 	total := func(name, help string, of func(*broker.Stats) int64) plainMetric {
-		return plainMetric{counterDesc("mqt_"+name+"_total", help), of}
+		return plainMetric{desc(name+"_total", help), prometheus.CounterValue, of}
 	}
 	return &brokerMetrics{
 		b:        b,
-		dropped:  counterDesc("mqt_messages_dropped_total", "Messages that were not delivered.", "reason"),
-		exceeded: counterDesc("mqt_limit_exceeded_total", "How often somebody went over a limit.", "limit"),
-		info:     gaugeDesc("mqt_info", "The program; the value is 1.", "version"),
+		dropped:  desc("messages_dropped_total", "Messages that were not delivered.", "reason"),
+		exceeded: desc("limit_exceeded_total", "How often somebody went over a limit.", "limit"),
+		info:     desc("info", "The program; the value is 1.", "version"),
 		plain: []plainMetric{
 			gauge("connections", "Network connections, also before CONNECT.", func(s *broker.Stats) int64 { return s.Connections }),
 			gauge("clients", "Connected clients.", func(s *broker.Stats) int64 { return s.Clients }),
@@ -142,45 +152,61 @@ func newBrokerMetrics(b *broker.Broker) *brokerMetrics {
 			total("payload_bytes_sent", "Payloads of PUBLISH packets to clients.", func(s *broker.Stats) int64 { return s.PayloadBytesSent }),
 		},
 		store: []storeMetric{
-			{counterDesc("mqt_store_commits_total", "Transactions that became durable."), func(s *store.Stats) float64 { return float64(s.Commits) }},
-			{counterDesc("mqt_store_batches_total", "Batches in them, one for each turn of a client."), func(s *store.Stats) float64 { return float64(s.Batches) }},
-			{counterDesc("mqt_store_operations_total", "Operations in them."), func(s *store.Stats) float64 { return float64(s.Ops) }},
-			{counterDesc("mqt_store_full_total", "Batches that were refused because the disk was full."), func(s *store.Stats) float64 { return float64(s.Full) }},
-			{gaugeDesc("mqt_store_pending_bytes", "Bytes that wait to be written."), func(s *store.Stats) float64 { return float64(s.Pending) }},
-			{gaugeDesc("mqt_store_last_commit_seconds", "How long the last transaction took, its syncs included."), func(s *store.Stats) float64 { return s.LastCommit.Seconds() }},
-			{gaugeDesc("mqt_store_file_bytes", "Size of the file."), func(s *store.Stats) float64 { return float64(s.FileBytes) }},
-			{gaugeDesc("mqt_store_free_bytes", "Of that, what is empty and will be used again."), func(s *store.Stats) float64 { return float64(s.FreeBytes) }},
+			{desc("store_commits_total", "Transactions that became durable."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Commits) }},
+			{desc("store_batches_total", "Batches in them, one for each turn of a client."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Batches) }},
+			{desc("store_operations_total", "Operations in them."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Ops) }},
+			{desc("store_full_total", "Batches that were refused because the disk was full."), prometheus.CounterValue, func(s *store.Stats) float64 { return float64(s.Full) }},
+			{desc("store_pending_bytes", "Bytes that wait to be written."), prometheus.GaugeValue, func(s *store.Stats) float64 { return float64(s.Pending) }},
+			{desc("store_last_commit_seconds", "How long the last transaction took, its syncs included."), prometheus.GaugeValue, func(s *store.Stats) float64 { return s.LastCommit.Seconds() }},
+			{desc("store_file_bytes", "Size of the file."), prometheus.GaugeValue, func(s *store.Stats) float64 { return float64(s.FileBytes) }},
+			{desc("store_free_bytes", "Of that, what is empty and will be used again."), prometheus.GaugeValue, func(s *store.Stats) float64 { return float64(s.FreeBytes) }},
 		},
-		failed: gaugeDesc("mqt_store_failed", "1 if the store has failed for good, and nothing that it would keep is acknowledged."),
+		failed: desc("store_failed", "1 if the store has failed for good, and nothing that it would keep is acknowledged."),
 	}
 }
 
 // storeMetric is a number of the store, where there is one.
 type storeMetric struct {
-	desc *metricDesc
+	desc *prometheus.Desc
+	kind prometheus.ValueType
 	of   func(*store.Stats) float64
 }
 
-func (m *brokerMetrics) collect(all *metricFamilies) {
+// Describe implements prometheus.Collector.
+func (m *brokerMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, p := range m.plain {
+		to <- p.desc
+	}
+	for _, p := range m.store {
+		to <- p.desc
+	}
+	to <- m.failed
+	to <- m.dropped
+	to <- m.exceeded
+	to <- m.info
+}
+
+// Collect implements prometheus.Collector.
+func (m *brokerMetrics) Collect(to chan<- prometheus.Metric) {
 	s := m.b.Stats()
 	for _, p := range m.plain {
-		all.add(p.desc, float64(p.of(&s)))
+		to <- prometheus.MustNewConstMetric(p.desc, p.kind, float64(p.of(&s)))
 	}
 	for _, d := range s.Drops() {
-		all.add(m.dropped, float64(d.Count), d.Reason)
+		to <- prometheus.MustNewConstMetric(m.dropped, prometheus.CounterValue, float64(d.Count), d.Reason)
 	}
 	for i, n := range s.Exceeded {
-		all.add(m.exceeded, float64(n), broker.Limit(i).String())
+		to <- prometheus.MustNewConstMetric(m.exceeded, prometheus.CounterValue, float64(n), broker.Limit(i).String())
 	}
 	if s.Store != nil {
 		for _, p := range m.store {
-			all.add(p.desc, p.of(s.Store))
+			to <- prometheus.MustNewConstMetric(p.desc, p.kind, p.of(s.Store))
 		}
 		failed := 0.0
 		if s.StoreFailed {
 			failed = 1
 		}
-		all.add(m.failed, failed)
+		to <- prometheus.MustNewConstMetric(m.failed, prometheus.GaugeValue, failed)
 	}
-	all.add(m.info, 1, version())
+	to <- prometheus.MustNewConstMetric(m.info, prometheus.GaugeValue, 1, version())
 }

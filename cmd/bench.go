@@ -188,7 +188,7 @@ func (o *benchOptions) measure(ctx context.Context, s *Stdio, p *bench.Plan, run
 	if err := out.report(rep, code); err != nil {
 		return err
 	}
-	if code, err = o.againstBaseline(s, out, rep, code); err != nil {
+	if code, err = o.againstBaseline(out, rep, code); err != nil {
 		return err
 	}
 	if code != exitOK {

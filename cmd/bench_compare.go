@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,7 +109,7 @@ func (o *benchOptions) writeComparison(s *Stdio, c *bench.Comparison, code int) 
 	if o.json {
 		wanted = append([]string{"json=-"}, wanted...)
 	}
-	people, stdout := io.Writer(s.Out), false
+	people, stdout := s.Out, false
 	for _, word := range wanted {
 		kind, path, _ := strings.Cut(word, "=")
 		var b []byte
@@ -150,7 +149,7 @@ func (o *benchOptions) writeComparison(s *Stdio, c *bench.Comparison, code int) 
 
 // againstBaseline compares what has been measured with --baseline, and returns
 // the code of both together: that of the run comes first.
-func (o *benchOptions) againstBaseline(s *Stdio, out *benchOutputs, rep *bench.Report, code int) (int, error) {
+func (o *benchOptions) againstBaseline(out *benchOutputs, rep *bench.Report, code int) (int, error) {
 	if len(o.baseline) == 0 {
 		return code, nil
 	}

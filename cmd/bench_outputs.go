@@ -29,7 +29,7 @@ func benchForms() map[string]func(*bench.Report, int) ([]byte, error) {
 			return append(b, '\n'), err
 		},
 		"junit": func(r *bench.Report, code int) ([]byte, error) { return format.AppendJUnit(nil, r, code) },
-		"md":    func(r *bench.Report, code int) ([]byte, error) { return format.AppendMarkdown(nil, r, code), nil },
+		"md":    func(r *bench.Report, code int) ([]byte, error) { return format.AppendMarkdown(nil, r, code), nil }, //nolint:unparam // as the others
 		"html":  func(r *bench.Report, code int) ([]byte, error) { return format.AppendHTML(nil, r, code) },
 		"csv":   func(r *bench.Report, _ int) ([]byte, error) { return format.AppendCSV(nil, r) },
 		"hdr":   func(r *bench.Report, _ int) ([]byte, error) { return format.AppendHDRLog(nil, r) },

@@ -3,6 +3,7 @@ package format
 import (
 	"encoding/csv"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -47,7 +48,7 @@ func TestOutputsOfHostileReports(t *testing.T) {
 		for err == nil {
 			_, err = d.Token()
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Errorf("%s: junit: %v", name, err)
 		}
 		seconds, err := AppendCSV(nil, r)

@@ -98,6 +98,11 @@ func (r *runner) phaseResults() []PhaseResult {
 				}
 			}
 		}
+		for _, g := range p.groups {
+			if r.s.Shard != nil && p.step.Record {
+				res.Groups = append(res.Groups, g.traffic(p.to-p.from))
+			}
+		}
 		all = append(all, res)
 	}
 	return all

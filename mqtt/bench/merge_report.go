@@ -292,6 +292,7 @@ func (m *merging) phasesAndGroups() {
 			all = append(all, o.Traffic)
 		}
 		p.Traffic = m.sum(all, p.To-p.From)
+		p.Groups = m.groupsOf(i, &p)
 		m.rep.Phases = append(m.rep.Phases, p)
 	}
 	for i, g := range m.shards[0].Groups {
@@ -312,6 +313,21 @@ func (m *merging) phasesAndGroups() {
 		g.Traffic = m.sum(all, m.rep.Measured)
 		m.rep.Groups = append(m.rep.Groups, g)
 	}
+}
+
+// groupsOf adds what each group did in phase i.
+func (m *merging) groupsOf(i int, p *PhaseResult) []Traffic {
+	var sums []Traffic
+	for k := range p.Groups {
+		var all []Traffic
+		for _, s := range m.shards {
+			if i < len(s.Phases) && s.Phases[i].Name == p.Name && k < len(s.Phases[i].Groups) {
+				all = append(all, s.Phases[i].Groups[k])
+			}
+		}
+		sums = append(sums, m.sum(all, p.To-p.From))
+	}
+	return sums
 }
 
 // generator is valid if all are.
@@ -420,41 +436,63 @@ func (q *QoS) add(o *QoS, first bool) {
 type savedView struct{ rep *Report }
 
 func (v *savedView) scope(phase Phase, group string) (t *tally, over time.Duration, target float64) {
-	rep := v.rep
-	if phase != "" && group != "" {
-		return nil, 0, 0 // nobody has kept that
-	}
+	rep, at := v.rep, -1
 	for i := range rep.Groups {
 		g := &rep.Groups[i]
-		if group == "" {
+		if group == "" || g.Name == group {
 			target += g.Target
-		} else if g.Name == group {
-			t, _ = g.tally()
-			return t, rep.Measured, g.Target
+		}
+		if g.Name == group {
+			at = i
 		}
 	}
-	if group != "" {
+	if group != "" && at < 0 {
 		return nil, 0, 0
 	}
-	if phase == "" {
-		t, _ = (&Traffic{rep.Sent, rep.Acked, rep.Delivered, rep.Latency}).tally()
-		return t, rep.Measured, target
+	all := []*Traffic{{rep.Sent, rep.Acked, rep.Delivered, rep.Latency}}
+	over = rep.Measured
+	switch {
+	case phase != "":
+		all, over, target = v.phase(phase, at, target)
+	case at >= 0:
+		all[0] = &rep.Groups[at].Traffic
+	}
+	if len(all) == 0 {
+		return nil, 0, 0
 	}
 	sum := &tally{}
-	for i := range rep.Phases {
-		p := &rep.Phases[i]
-		if p.Name != phase {
-			continue
-		}
-		part, err := p.tally()
+	for _, part := range all {
+		one, err := part.tally()
 		if err != nil {
 			return nil, 0, 0
 		}
-		sum.merge(part)
-		over += p.To - p.From
-		target = p.Target
+		sum.merge(one)
 	}
 	return sum, over, target
+}
+
+// phase is what happened in all phases of a name, of one group if that is not
+// below 0.
+func (v *savedView) phase(name Phase, group int, target float64) (all []*Traffic, over time.Duration, _ float64) {
+	rates := v.rep.Load.Rate // of all groups, without the phase's factor
+	for i := range v.rep.Phases {
+		p := &v.rep.Phases[i]
+		switch {
+		case p.Name != name:
+			continue
+		case group < 0:
+			all, target = append(all, &p.Traffic), p.Target
+		case group < len(p.Groups):
+			all = append(all, &p.Groups[group])
+			if rates > 0 {
+				target *= p.Target / rates
+			}
+		default:
+			return nil, 0, 0 // nobody has kept that
+		}
+		over += p.To - p.From
+	}
+	return all, over, target
 }
 
 // tally is the traffic as it was counted.

@@ -13,14 +13,14 @@ import (
 func shardReport(t *tally, index, count int) *Report {
 	c := t.traffic(2 * time.Second)
 	rep := &Report{
-		Version: ReportVersion, RunID: "r", ConfigHash: "h", Measured: 2 * time.Second, Load: Load{Role: RolePub},
+		Version: ReportVersion, RunID: "r", ConfigHash: "h", Measured: 2 * time.Second, Load: Load{Role: RolePub, Rate: 400},
 		Sent: c.Sent, Acked: c.Acked, Delivered: c.Delivered, Latency: c.Latency,
 		Generator:  Generator{Valid: true, Achieved: 1, Cores: 2},
 		Contract:   Contract{Checked: true, Held: true, QoS: []QoS{{QoS: 1, Sent: t.sent, Expected: t.sent, Delivered: t.delivered, Lost: t.sent - t.delivered, Held: true}}},
-		Phases:     []PhaseResult{{Name: Measuring, Recorded: true, To: 2 * time.Second, Target: 100, Traffic: c}},
+		Phases:     []PhaseResult{{Name: Measuring, Recorded: true, To: 2 * time.Second, Target: 100, Traffic: c, Groups: []Traffic{c}}},
 		Groups:     []GroupResult{{Name: "pubs", Role: RolePub, Clients: 1, Target: 100, Traffic: c}},
 		Seconds:    []Second{{At: time.Second, Sent: t.sent, Duration: time.Second, Connected: 5, HDR: t.blobs()}},
-		Thresholds: []Threshold{{Rule: "sent.rate >= target * 0.99"}, {Rule: "measure: e2e.p50 < 60m", Default: true}, {Rule: "pubs.e2e.count > 0"}},
+		Thresholds: []Threshold{{Rule: "sent.rate >= target * 0.99"}, {Rule: "measure: e2e.p50 < 60m", Default: true}, {Rule: "pubs.e2e.count > 0"}, {Rule: "measure: pubs.e2e.count > 1k"}, {Rule: "measure: pubs.sent.rate < target"}, {Rule: "pubs.sent == 406"}},
 	}
 	if count > 0 {
 		rep.Shard = &Shard{index, count}
@@ -56,7 +56,7 @@ func TestMergeReportsIsExact(t *testing.T) {
 	want := shardReport(whole, 0, 0)
 	for _, pair := range [][2]any{
 		{got.Sent, want.Sent}, {got.Acked, want.Acked}, {got.Delivered, want.Delivered}, {got.Latency, want.Latency},
-		{got.Phases[0].Traffic, want.Phases[0].Traffic}, {got.Groups[0].Traffic, want.Groups[0].Traffic}, {got.Seconds[0].HDR, want.Seconds[0].HDR},
+		{got.Phases[0].Traffic, want.Phases[0].Traffic}, {got.Phases[0].Groups, want.Phases[0].Groups}, {got.Groups[0].Traffic, want.Groups[0].Traffic}, {got.Seconds[0].HDR, want.Seconds[0].HDR},
 	} {
 		a, errA := json.Marshal(pair[0])
 		b, errB := json.Marshal(pair[1])
@@ -73,7 +73,7 @@ func TestMergeReportsIsExact(t *testing.T) {
 	}
 	// 406 messages in 2 s against 4 × 100/s: not held; the others are.
 	th := got.Thresholds
-	if th[0].OK || th[0].Value != "203" || th[0].Limit != "396" || !th[1].OK || !th[1].Default || !th[2].OK || got.Verdict != ThresholdFailed {
+	if th[0].OK || th[0].Value != "203" || th[0].Limit != "396" || !th[1].OK || !th[1].Default || !th[2].OK || !th[3].OK || !th[4].OK || !th[5].OK || got.Verdict != ThresholdFailed {
 		t.Errorf("%s: %+v", got.Verdict, th)
 	}
 	if got.Groups[0].Clients != n || got.Phases[0].Target != 100*n || got.Generator.Cores != 2*n {
@@ -107,7 +107,7 @@ func TestMergeReportsVerdict(t *testing.T) {
 	} {
 		all := made()
 		for _, r := range all {
-			r.Thresholds = r.Thresholds[1:]
+			r.Thresholds = r.Thresholds[1:3]
 		}
 		tt.change(all[1])
 		rep, err := MergeReports(all, false)

@@ -126,6 +126,9 @@ type PhaseResult struct {
 	To       time.Duration `json:"to_ns"`
 	Target   float64       `json:"target,omitempty"` // rate of all
 	Traffic
+	// Groups are what each group did in the phase, in the order of
+	// Report.Groups; in shards alone, whose thresholds are held against the sum.
+	Groups []Traffic `json:"groups,omitempty"`
 }
 
 // GroupResult is what one group of clients did.

@@ -28,8 +28,8 @@ func (c *conn) disconnect(t *turn, p *mqtt.Disconnect) error {
 }
 
 // detach takes the connection from its session, whose will and expiry begin to
-// run. Where the server shuts down, the will is withheld: there is nobody left
-// to send it to.
+// run. Where the server shuts down without a store, the will is withheld: there is
+// nobody left to send it to.
 func (c *conn) detach(t *turn, shutdown bool) {
 	s := c.s
 	s.mu.Lock()
@@ -39,8 +39,8 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	}
 	s.conn = nil
 	s.online.Store(nil)
-	if s.muted || shutdown && (!s.durable() || s.expiry == 0) {
-		s.setWill(t, nil) // it was not accepted yet
+	if s.muted || shutdown && s.b.store == nil {
+		s.setWill(t, nil) // it was not accepted yet, or nobody is left
 	}
 	s.muted = false
 	now := c.b.timers.now()

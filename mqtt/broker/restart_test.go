@@ -322,6 +322,25 @@ func (w *kept) checkAway(id string, n int) {
 	}
 }
 
+// Section 3.1.2.5: the will of a Session that no restart brings back is published
+// when the server shuts down, to those who are there afterwards.
+func TestShutdownPublishesWills(t *testing.T) {
+	inStore(t, Options{}, func(w *kept) {
+		w.durable(mqtt.V311, "s").subscribe(mqtt.QoS1, "will/#")
+		for id, with := range map[string]func(*mqtt.Connect){"clean": func(*mqtt.Connect) {}, "delayed": willing(0, 10)} {
+			w.connect(mqtt.V50, id, func(c *mqtt.Connect) {
+				with(c)
+				c.Will = &mqtt.Will{Topic: "will/" + id, Payload: []byte("gone"), QoS: mqtt.QoS1, Retain: true}
+			})
+		}
+		w.restart()
+		s := w.durable(mqtt.V311, "s")
+		equal(t, "queued", len(s.take()), 2)
+		s.subscribe(mqtt.QoS0, "will/+")
+		equal(t, "retained", len(s.take()), 2)
+	})
+}
+
 // [MQTT-2.2.1-4]: a message that is never acknowledged keeps its Packet
 // Identifier, and nobody waits for it when the others come round to it.
 func TestIdentifierInUseIsPassedOver(t *testing.T) {

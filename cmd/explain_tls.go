@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +38,9 @@ func explainTLS(err error) (text, hint string) {
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return "the server closed the connection during the handshake", "does this port speak TLS?"
+	}
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Error(), "the file of --tls-keylog cannot be written"
 	}
 	s := err.Error()
 	switch {

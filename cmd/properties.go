@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mqt/mqtt"
+	"mqt/mqtt/topic"
 )
 
 // propertySets are the properties of 5.0 for each packet that a client sends.
@@ -156,9 +157,17 @@ func propertyNames(t mqtt.Type) []string {
 	return names
 }
 
+// maxText is what a string or binary data of a packet can hold.
+const maxText = 65535
+
+var errTooLong = fmt.Errorf("it is longer than %d bytes", maxText)
+
 func addUser(set *mqtt.Properties, key, value string) error {
 	if err := errors.Join(validText(key), validText(value)); err != nil {
 		return errors.New("key and value must be UTF-8 without NUL")
+	}
+	if max(len(key), len(value)) > maxText {
+		return errTooLong
 	}
 	*set = append(*set, mqtt.User(key, value))
 	return nil
@@ -170,6 +179,12 @@ func addProperty(set *mqtt.Properties, id mqtt.PropertyID, value string) error {
 	}
 	p := mqtt.Str(id, value)
 	switch {
+	case len(value) > maxText:
+		return errTooLong
+	case id == mqtt.ResponseTopic: // [MQTT-3.3.2-14]
+		if err := topic.ValidateName(value); err != nil {
+			return errors.New(plain(err))
+		}
 	case id.IsNumber():
 		low := uint64(0)
 		switch id {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,8 +67,17 @@ func splitAll(places []string) func(func(string) bool) {
 	}
 }
 
+// benchComparisonSchema is the JSON Schema of a comparison.
+//
+//go:embed bench_comparison_schema.json
+var benchComparisonSchema []byte
+
 // compare is bench compare.
 func (o *benchOptions) compare(s *Stdio, rest []string) error {
+	if o.schema {
+		_, err := s.Out.Write(benchComparisonSchema)
+		return err
+	}
 	if len(rest) != 2 {
 		return &usageError{text: "mqt bench compare needs two results", hint: "as in mqt bench compare base.json new.json"}
 	}
@@ -242,6 +252,9 @@ func (o *benchOptions) ab(ctx context.Context, s *Stdio, rest []string) error {
 		if rep.Interrupted {
 			break
 		}
+	}
+	if len(sides[1].runs) == 0 {
+		return &exitError{code: exitInconclusive, err: errors.New("interrupted before both sides had a run")}
 	}
 	return o.showComparison(s, sides[0].runs, sides[1].runs, sides[0].name, sides[1].name)
 }

@@ -163,7 +163,7 @@ func (o *benchOptions) roleFlags() []*option {
 		sweep.value("from", "`RATE` to begin with (default: 1k)", rateTo(&o.search.From)),
 		sweep.value("most", "highest `RATE` to try (default: 1M)", rateTo(&o.search.Most)),
 		file.list("set", "`KEY=VALUE` in the place of what the file says: groups.devices.clients=100; may be repeated", &o.set),
-		file.toggle("schema", "print the JSON Schema of the file; of the result with bench report", &o.schema),
+		file.toggle("schema", "print the JSON Schema of the file; of results with bench report and bench compare", &o.schema),
 	}
 }
 

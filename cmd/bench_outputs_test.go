@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/joshdk/go-junit"
@@ -90,13 +91,41 @@ func checkJSON(t *testing.T, b []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := closedSchema(t)
+	s := closedSchema(t, benchReportSchema)
 	if err := s.Validate(doc); err != nil {
 		t.Error(err)
 	}
 	doc.(map[string]any)["verdict"] = "splendid"
 	if s.Validate(doc) == nil {
 		t.Error("the schema takes any verdict")
+	}
+}
+
+// A comparison in JSON is as its schema says.
+func TestBenchComparisonJSON(t *testing.T) {
+	dir := t.TempDir()
+	rep := bench.Report{Version: bench.ReportVersion, RunID: "a", ConfigHash: "h", Verdict: bench.Pass}
+	for i := range 4 {
+		rep.Seconds = append(rep.Seconds, bench.Second{At: time.Duration(i+1) * time.Second, Duration: time.Second, Sent: 100, Delivered: 100})
+	}
+	b, err := json.Marshal(&rep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "a.json")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := Main(t.Context(), []string{"bench", "compare", path, dir, "--json"}, Stdio{In: strings.NewReader(""), Out: &out, Err: &errs}); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs.String())
+	}
+	doc, err := jsonschema.UnmarshalJSON(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closedSchema(t, benchComparisonSchema).Validate(doc); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -83,7 +83,7 @@ func (m *schemaMaker) of(t reflect.Type) map[string]any {
 		return map[string]any{"type": "object", "additionalProperties": m.of(t.Elem())}
 	case reflect.String:
 		s := map[string]any{"type": "string"}
-		if all := m.enums[t.Name()]; t.Name() == "Verdict" || t.Name() == "CheckState" {
+		if all := m.enums[t.Name()]; t.Name() == "Verdict" || t.Name() == "CheckState" || t.Name() == "ChangeState" {
 			s["enum"] = all
 		}
 		return s
@@ -136,34 +136,43 @@ func (m *schemaMaker) fields(t reflect.Type, props map[string]any, required *[]a
 	}
 }
 
-// The schema of the report is that of its Go types: go test ./cmd -run ReportSchema -update
-func TestReportSchema(t *testing.T) {
-	m := &schemaMaker{comments: map[string]string{}, enums: map[string][]any{}, defs: map[string]any{}}
-	m.readComments(t)
-	root := m.of(reflect.TypeFor[bench.Report]())
-	root["$schema"], root["$defs"] = "https://json-schema.org/draft/2020-12/schema", m.defs
-	root["title"] = "Result of mqt bench, version 1; later programs may add members"
-	m.defs["Report"].(map[string]any)["properties"].(map[string]any)["version"].(map[string]any)["const"] = bench.ReportVersion
-	got, err := json.MarshalIndent(root, "", " ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	if f := flag.Lookup("update"); f != nil && f.Value.String() == "true" {
-		if err := os.WriteFile("bench_report_schema.json", got, 0o644); err != nil {
+// The schemas are those of the Go types: go test ./cmd -run BenchSchemas -update
+func TestBenchSchemas(t *testing.T) {
+	for _, tt := range []struct {
+		of    reflect.Type
+		title string
+		file  string
+		have  []byte
+	}{
+		{reflect.TypeFor[bench.Report](), "Result of mqt bench, version 1; later programs may add members", "bench_report_schema.json", benchReportSchema},
+		{reflect.TypeFor[bench.Comparison](), "Result of mqt bench compare, version 1; later programs may add members", "bench_comparison_schema.json", benchComparisonSchema},
+	} {
+		m := &schemaMaker{comments: map[string]string{}, enums: map[string][]any{}, defs: map[string]any{}}
+		m.readComments(t)
+		root := m.of(tt.of)
+		root["$schema"], root["$defs"], root["title"] = "https://json-schema.org/draft/2020-12/schema", m.defs, tt.title
+		m.defs[tt.of.Name()].(map[string]any)["properties"].(map[string]any)["version"].(map[string]any)["const"] = bench.ReportVersion
+		got, err := json.MarshalIndent(root, "", " ")
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	if !bytes.Equal(got, benchReportSchema) {
-		t.Error("bench_report_schema.json is not what the types say: run go test ./cmd -run ReportSchema -update")
+		got = append(got, '\n')
+		if f := flag.Lookup("update"); f != nil && f.Value.String() == "true" {
+			if err := os.WriteFile(tt.file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if !bytes.Equal(got, tt.have) {
+			t.Errorf("%s is not what the types say: run go test ./cmd -run BenchSchemas -update", tt.file)
+		}
 	}
 }
 
-// closedSchema is the report's schema with nothing beside what it names.
-func closedSchema(t *testing.T) *jsonschema.Schema {
+// closedSchema is a schema with nothing beside what it names.
+func closedSchema(t *testing.T, schema []byte) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(benchReportSchema))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {
 		t.Fatal(err)
 	}

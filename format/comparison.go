@@ -91,6 +91,9 @@ func signed(share float64) string { return fmt.Sprintf("%+.1f %%", 100*share) }
 func quantity(x float64, unit string) string {
 	switch unit {
 	case "s":
+		if x >= 1 {
+			return fmt.Sprintf("%.4g s", x)
+		}
 		return fmt.Sprintf("%.4g ms", x*1e3)
 	case "/s":
 		return perSecond(x)

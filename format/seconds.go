@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"mqt/mqtt/bench"
@@ -71,8 +72,12 @@ func AppendHDRLog(dst []byte, r *bench.Report) ([]byte, error) {
 		}
 	}
 	for _, d := range r.Latency.All() {
-		if d.HDR != "" && !inSeconds[d.Name] {
-			dst = appendInterval(dst, d.Name, 0, r.Measured+r.Drained, d.Max, d.HDR)
+		if d.HDR == "" || inSeconds[d.Name] {
+			continue
+		}
+		var err error
+		if dst, err = appendInterval(dst, d.Name, 0, r.Measured+r.Drained, d.HDR); err != nil {
+			return dst, err
 		}
 	}
 	for i := range r.Seconds {
@@ -82,17 +87,23 @@ func AppendHDRLog(dst []byte, r *bench.Report) ([]byte, error) {
 			if blob == "" {
 				continue
 			}
-			h, err := (&bench.Distribution{HDR: blob}).Histogram()
-			if err != nil {
-				return dst, fmt.Errorf("format: hdr log: %w", err)
+			var err error
+			if dst, err = appendInterval(dst, d.Name, max(0, s.At-s.Duration), s.Duration, blob); err != nil {
+				return dst, err
 			}
-			dst = appendInterval(dst, d.Name, max(0, s.At-s.Duration), s.Duration, time.Duration(h.Max()), blob)
 		}
 	}
 	return dst, nil
 }
 
 // appendInterval has its maximum in milliseconds, as HistogramLogWriter does.
-func appendInterval(dst []byte, tag string, from, length, highest time.Duration, blob string) []byte {
-	return fmt.Appendf(dst, "Tag=%s,%.3f,%.3f,%.3f,%s\n", tag, from.Seconds(), length.Seconds(), float64(highest)/1e6, blob)
+func appendInterval(dst []byte, tag string, from, length time.Duration, blob string) ([]byte, error) {
+	h, err := (&bench.Distribution{HDR: blob}).Histogram()
+	if err != nil {
+		return dst, fmt.Errorf("format: hdr log: %w", err)
+	}
+	if strings.ContainsAny(blob, "\r\n") { // base64 would take them
+		return dst, fmt.Errorf("format: hdr log: a line's end in a histogram of %s", tag)
+	}
+	return fmt.Appendf(dst, "Tag=%s,%.3f,%.3f,%.3f,%s\n", tag, from.Seconds(), length.Seconds(), float64(h.Max())/1e6, blob), nil
 }

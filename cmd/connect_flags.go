@@ -62,6 +62,7 @@ type willOptions struct {
 	topic, payload, file string
 	qos                  mqtt.QoS
 	retain               bool
+	always               bool // also when this client says goodbye
 }
 
 // Headings of the help.
@@ -169,6 +170,7 @@ func (o *connectOptions) willFlags() []*option {
 		g.text("will-file", "`FILE` with the payload of the will", &o.will.file).notEmpty(),
 		qosFlag(g, "will-qos", &o.will.qos),
 		g.toggle("will-retain", "retain the will", &o.will.retain),
+		g.toggle("will-always", "have it published also when this client leaves by itself (MQTT 5)", &o.will.always),
 	}
 	return append(all, o.props.propertyFlags("Will properties (MQTT 5)", "will-", 0, &o.props.will)...)
 }
@@ -478,6 +480,9 @@ func (o *connectOptions) needs5() string {
 	if f := o.flag["session-expiry"]; f.given() {
 		return f.typed
 	}
+	if f := o.flag["will-always"]; o.will.always {
+		return f.typed
+	}
 	return o.props.given()
 }
 
@@ -563,11 +568,16 @@ func connect(ctx context.Context, c client.Options) (*client.Client, error) {
 // goodbyeTimeout bounds how long the end of a connection may take.
 const goodbyeTimeout = 5 * time.Second
 
-// disconnect says goodbye, so that the server publishes no will.
+// disconnect says goodbye, so that the server publishes no will but with
+// --will-always.
 func (o *connectOptions) disconnect(ctx context.Context, c *client.Client) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
 	defer cancel()
-	_ = c.Disconnect(ctx, mqtt.Disconnect{Properties: o.props.disconnect}) // it ends in any case
+	d := mqtt.Disconnect{Properties: o.props.disconnect}
+	if o.will.always {
+		d.ReasonCode = mqtt.DisconnectWithWill
+	}
+	_ = c.Disconnect(ctx, d) // it ends in any case
 }
 
 func validText(s string) error {

@@ -206,7 +206,11 @@ func explainDial(url string, e *transport.DialError) (text, hint string) {
 		if dns.IsNotFound {
 			what = "no such host:"
 		}
-		return fmt.Sprintf("%s: %s %s", url, what, dns.Name), "check the name behind -h or in the URL"
+		hint = "check the name behind -h or in the URL"
+		if !strings.Contains(url, dns.Name) {
+			hint = "check the address behind -A"
+		}
+		return fmt.Sprintf("%s: %s %s", url, what, dns.Name), hint
 	}
 	switch {
 	case e.Step == "tls":

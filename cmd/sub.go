@@ -147,6 +147,9 @@ func (o *subOptions) subscriptions() ([]mqtt.Subscription, error) {
 			return nil, err
 		}
 		sub := mqtt.Subscription{Filter: filter, NoLocal: o.noLocal, RetainAsPublished: o.retainAsPublished, RetainHandling: o.retainHandling}
+		if _, _, shared, _ := topic.SplitShare(filter); shared && o.noLocal { // [MQTT-3.8.3-4]
+			return nil, &usageError{text: o.flag("no-local").typed + " and a shared subscription do not go together"}
+		}
 		if len(o.qos) > 0 {
 			sub.QoS = o.qos[min(i, len(o.qos)-1)]
 		}

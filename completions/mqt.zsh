@@ -147,6 +147,7 @@ _mqt() {
       '*--will-file[FILE with the payload of the will]:FILE:_files' \
       '*--will-qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
       '*--will-retain[retain the will]' \
+      '*--will-always[have it published also when this client leaves by itself (MQTT 5)]' \
       '*--will-payload-format-indicator[payload format indicator of the will, 0|1]:0|1: ' \
       '*--will-message-expiry-interval[message expiry interval of the will, a NUMBER]:NUMBER: ' \
       '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
@@ -301,6 +302,7 @@ _mqt() {
       '*--will-file[FILE with the payload of the will]:FILE:_files' \
       '*--will-qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
       '*--will-retain[retain the will]' \
+      '*--will-always[have it published also when this client leaves by itself (MQTT 5)]' \
       '*--will-payload-format-indicator[payload format indicator of the will, 0|1]:0|1: ' \
       '*--will-message-expiry-interval[message expiry interval of the will, a NUMBER]:NUMBER: ' \
       '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \
@@ -378,7 +380,7 @@ _mqt() {
       '*--from[RATE to begin with (default\: 1k)]:RATE: ' \
       '*--most[highest RATE to try (default\: 1M)]:RATE: ' \
       '*--set[KEY=VALUE in the place of what the file says\: groups.devices.clients=100; may be repeated]:KEY=VALUE: ' \
-      '*--schema[print the JSON Schema of the file; of the result with bench report]' \
+      '*--schema[print the JSON Schema of the file; of results with bench report and bench compare]' \
       '*--threshold[RULE that must hold\: '\''e2e.p99 < 20ms'\'', '\''delivered.rate >= target * 0.99'\''; may be repeated]:RULE: ' \
       '*--no-default-thresholds[do without those that hold for every run]' \
       '*--inconclusive-ok[let thresholds and runs with too few samples pass]' \
@@ -601,6 +603,7 @@ _mqt() {
       '*--will-file[FILE with the payload of the will]:FILE:_files' \
       '*--will-qos[QOS 0, 1 or 2 (default\: 0)]:QOS:(0 1 2)' \
       '*--will-retain[retain the will]' \
+      '*--will-always[have it published also when this client leaves by itself (MQTT 5)]' \
       '*--will-payload-format-indicator[payload format indicator of the will, 0|1]:0|1: ' \
       '*--will-message-expiry-interval[message expiry interval of the will, a NUMBER]:NUMBER: ' \
       '*--will-content-type[content type of the will, a TEXT]:TEXT: ' \

@@ -48,6 +48,30 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
+// A turn of a loop allocates nothing, either.
+func TestNoAllocationsInALoop(t *testing.T) {
+	l := newLoop(&Loops{}, nil)
+	c := &Conn{nc: fakeNet{}, sock: &one{data: make([]byte, 1030)}, opt: Options{}.withDefaults()}
+	p := &polled{c: c, all: l.all, loop: l, fd: -1}
+	e := &partial{c: c}
+	c.poll, c.h = p, e
+	round := func() {
+		l.room = readChunk
+		l.notice(p, canRead|canWrite)
+		l.serve(p)
+		l.turn.batch.Flush()
+	}
+	for range 10 {
+		round()
+	}
+	if n := testing.AllocsPerRun(1000, round); n != 0 {
+		t.Errorf("a round allocates %v times", n)
+	}
+	if e.n == 0 || c.Stats().Out == 0 {
+		t.Error("nothing happened")
+	}
+}
+
 // partial answers every 100 bytes with 4 and leaves what is incomplete.
 type partial struct {
 	c *Conn

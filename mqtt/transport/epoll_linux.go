@@ -160,7 +160,10 @@ func (d *socket) Close() error {
 		return net.ErrClosed
 	}
 	err := syscall.Close(d.fd)
-	d.fd, d.c.poll.fd = -1, -1
+	d.fd = -1
+	if d.c.poll != nil {
+		d.c.poll.fd = -1
+	}
 	return os.NewSyscallError("close", err)
 }
 

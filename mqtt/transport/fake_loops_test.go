@@ -11,6 +11,11 @@ import (
 var fakeEngines = map[string]func(*fake, Options) *Conn{
 	"goroutine": fakeConn,
 	"loop":      func(f *fake, o Options) *Conn { return newFakeLoops(1).drive(f, f, o) },
+	"two loops": func(f *fake, o Options) *Conn {
+		s := newFakeLoops(2)
+		s.restless = true
+		return s.drive(f, f, o)
+	},
 }
 
 // fakeLoops are Loops over fakes.

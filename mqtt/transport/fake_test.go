@@ -64,8 +64,12 @@ func (f *fake) tell(what uint8) {
 	}
 }
 
-// arrived is the edge of what has come up to the next pause. f.mu is held.
+// arrived is the edge of what has come up to the next pause. A pause at the front is over for who waits for an edge.
+// f.mu is held.
 func (f *fake) arrived() (what uint8) {
+	for f.edge != nil && len(f.in) > 0 && len(f.in[0].data) == 0 && f.in[0].err == nil {
+		f.in = f.in[1:]
+	}
 	for _, e := range f.in {
 		if len(e.data) == 0 && e.err == nil {
 			break
@@ -143,11 +147,8 @@ func (f *fake) read(p []byte) (int, error) {
 	n := copy(p, e.data)
 	if e.data = e.data[n:]; len(e.data) == 0 && e.err == nil {
 		f.in = f.in[1:]
-		if n < len(p) && f.edge != nil { // what follows has come since
-			for len(f.in) > 0 && len(f.in[0].data) == 0 && f.in[0].err == nil {
-				f.in = f.in[1:]
-			}
-			f.tell(f.arrived())
+		if n < len(p) {
+			f.tell(f.arrived()) // it has come since
 		}
 	}
 	return n, nil

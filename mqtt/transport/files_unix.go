@@ -60,6 +60,7 @@ func (s *spare) close() {
 // turnAway closes one waiting connection.
 func (s *spare) turnAway(l net.Listener) {
 	if s.f == nil {
+		*s = *newSpare() // somebody else was faster the last time
 		return
 	}
 	s.close()

@@ -127,12 +127,17 @@ func TestCloseHandshakeIsBounded(t *testing.T) {
 
 // No more sockets linger than there is room for; the others are closed at once.
 func TestLingeringIsBounded(t *testing.T) {
+	for name, drive := range fakeEngines {
+		t.Run(name, func(t *testing.T) { testLingeringIsBounded(t, drive) })
+	}
+}
+
+func testLingeringIsBounded(t *testing.T, drive func(*fake, Options) *Conn) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := &Budget{}
 		closeOne := func() (s *fake) {
 			s, r := newFake(), newRecorder()
-			c := New(s, Options{Budget: budget})
-			c.sock = s
+			c := drive(s, Options{Budget: budget})
 			c.Start(r)
 			c.Close(errTest)
 			_ = r.end(t)

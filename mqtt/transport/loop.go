@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	quantum   = 16 << 10 // bytes that a connection may bring in its turn when others are ready too
-	maxEvents = 256
-	maxAgain  = 8 // times that a handler may pause and resume in one turn
+	quantum    = 16 << 10 // bytes that a connection may bring in its turn when others are ready too
+	maxEvents  = 256
+	flushEvery = 64 // connections, so that the first does not wait too long for the last
+	maxAgain   = 8  // times that a handler may pause and resume in one turn
 )
 
 // What a poller tells of a socket.
@@ -143,6 +144,9 @@ func (l *loop) run() {
 				l.notice(p, l.events[i].what)
 				l.serve(p)
 			}
+			if (i+1)%flushEvery == 0 {
+				l.turn.batch.Flush()
+			}
 		}
 		l.open()
 		for i, p := range l.served {
@@ -153,13 +157,13 @@ func (l *loop) run() {
 		l.expire()
 		l.turn.batch.Flush()
 		l.pass(n)
-		if l.load.worked(time.Now()) {
+		if l.load.worked(time.Now()) || l.all.restless {
 			l.give, l.some = l.all.balance(l)
 		}
 	}
 }
 
-// pass gives connections of this round to another loop: all, or every second one in one round.
+// pass gives connections that have brought something in this round to another loop: all, or every second one in one round.
 func (l *loop) pass(n int) {
 	if l.give != nil {
 		first, step := 0, 1
@@ -183,14 +187,14 @@ func (l *loop) move(p *polled, to *loop) {
 	c := p.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.phase != phaseReading || p.queued || p.parked || p.w != nil || c.again || c.closing.Load() || c.paused.Load() || c.resumed.Load() {
+	if !c.fed || p.phase != phaseReading || p.queued || p.parked || p.w != nil || c.again || c.closing.Load() || c.paused.Load() || c.resumed.Load() {
 		return
 	}
 	if l.poller.remove(p.fd) != nil {
 		return
 	}
 	l.leave(p)
-	p.loop, p.readable = to, false // what is there is reported again
+	p.loop, p.readable, c.fed = to, false, false // what is there is reported again
 	if err := to.add(p); err != nil {
 		c.abort(err)
 	}

@@ -19,8 +19,10 @@ type Loops struct {
 	users int // Listeners that serve, and connections
 	all   []*loop
 
-	open func() (poller, error) // default newPoller; of a test
-	most int                    // default GOMAXPROCS
+	// Of tests.
+	open     func() (poller, error) // default newPoller
+	most     int                    // default GOMAXPROCS
+	restless bool                   // connections move whenever they can
 }
 
 const (
@@ -120,13 +122,16 @@ func (s *Loops) place() (*loop, error) {
 // too busy, all when it is not needed.
 func (s *Loops) balance(l *loop) (to *loop, some bool) {
 	mine := l.load.last.Load()
-	if mine >= loadLow && mine < loadHigh {
+	if mine >= loadLow && mine < loadHigh && !s.restless {
 		return nil, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.all) == 0 {
+	if len(s.all) == 0 { // l has lost the last one
 		return nil, false
+	}
+	if s.restless {
+		return s.next(l), false
 	}
 	now := time.Now()
 	if mine < loadLow {
@@ -141,6 +146,16 @@ func (s *Loops) balance(l *loop) (to *loop, some bool) {
 		}
 	}
 	return s.another(), true
+}
+
+// next returns the loop behind l. mu is held.
+func (s *Loops) next(l *loop) *loop {
+	for i := range s.all {
+		if to := s.all[(i+1)%len(s.all)]; s.all[i] == l && to != l {
+			return to
+		}
+	}
+	return s.another()
 }
 
 // load measures how much of the time a loop works.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,8 @@ import (
 type halfway struct {
 	*recorder
 	c      *Conn
-	near   net.Conn
+	near   io.WriteCloser
+	listen func() // reads what is sent to it
 	whole  int
 	packet atomic.Int32 // that were whole
 	told   atomic.Bool  // Shed was called
@@ -26,10 +28,45 @@ func (h *halfway) Shed(err error) {
 	h.c.CloseWith([]byte("bye"), err)
 }
 
+// halfways make connections with each engine.
+var halfways = map[string]halfwayEngine{
+	"goroutine": func(addr net.Addr, o Options) (*Conn, io.WriteCloser, func()) {
+		near, far := net.Pipe()
+		return New(distant{far, addr}, o), near, func() { go func() { _, _ = io.Copy(io.Discard, near) }() }
+	},
+	"loop": func(addr net.Addr, o Options) (*Conn, io.WriteCloser, func()) {
+		f := newFake()
+		f.room = 0
+		return newFakeLoops(1).drive(f, distant{f, addr}, o), arriving{f}, func() { f.set(func() { f.room = -1 }) }
+	},
+}
+
+// arriving is the peer of a fake.
+type arriving struct{ *fake }
+
+func (a arriving) Write(p []byte) (int, error) {
+	if a.isClosed() {
+		return 0, io.ErrClosedPipe
+	}
+	a.arrive(event{data: bytes.Clone(p)})
+	return len(p), nil
+}
+
+// halfwayEngine makes connections of one engine.
+type halfwayEngine func(addr net.Addr, o Options) (*Conn, io.WriteCloser, func())
+
+// eachHalfway runs f in a bubble of its own time with each engine.
+func eachHalfway(t *testing.T, f func(t *testing.T, e halfwayEngine)) {
+	for name, e := range halfways {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(t, e) })
+		})
+	}
+}
+
 // from starts one from ip, "" for this machine.
-func from(budget *Budget, ip string, whole int) *halfway {
-	near, far := net.Pipe()
-	h := &halfway{recorder: newRecorder(), near: near, whole: whole}
+func (e halfwayEngine) from(budget *Budget, ip string, whole int) *halfway {
+	h := &halfway{recorder: newRecorder(), whole: whole}
 	h.feed = func(_ *Batch, p []byte) (int, error) {
 		if len(p) < whole {
 			return 0, nil
@@ -41,14 +78,13 @@ func from(budget *Budget, ip string, whole int) *halfway {
 	if ip != "" {
 		addr = &net.TCPAddr{IP: net.ParseIP(ip), Port: 1}
 	}
-	h.c = New(distant{far, addr}, Options{Budget: budget, Linger: -1})
+	h.c, h.near, h.listen = e(addr, Options{Budget: budget, Linger: -1})
 	h.c.Start(h)
 	return h
 }
 
-// listen reads what is sent to it.
-func (h *halfway) listen() *halfway {
-	go func() { _, _ = io.Copy(io.Discard, h.near) }()
+func (h *halfway) listening() *halfway {
+	h.listen()
 	return h
 }
 
@@ -67,10 +103,10 @@ func (h *halfway) end() {
 
 // Packets that have come in part are counted by what they take, and no longer when they are whole.
 func TestPartialPacketsAreCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHalfway(t, func(t *testing.T, e halfwayEngine) {
 		budget := &Budget{}
 		budget.SetHigh(64 << 20)
-		h := from(budget, "192.0.2.1", 1<<20)
+		h := e.from(budget, "192.0.2.1", 1<<20)
 		for _, tt := range []struct {
 			n        int
 			min, max int64
@@ -99,18 +135,18 @@ func TestPartialPacketsAreCounted(t *testing.T) {
 
 // The host with most half-sent packets loses its largest ones; nobody else does, and all the others come to their end.
 func TestMostPartialGoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHalfway(t, func(t *testing.T, e halfwayEngine) {
 		budget := &Budget{}
 		budget.SetHigh(8 << 20) // of which 4 MiB may be packets in part
 		var bad []*halfway
 		for i := range 12 {
-			h := from(budget, fmt.Sprintf("2001:db8::%x", i), 1<<20).listen()
+			h := e.from(budget, fmt.Sprintf("2001:db8::%x", i), 1<<20).listening()
 			if !h.send(200 << 10) {
 				t.Fatal("gone below the limit")
 			}
 			bad = append(bad, h)
 		}
-		good := from(budget, "192.0.2.1", 3<<19).listen()
+		good := e.from(budget, "192.0.2.1", 3<<19).listening()
 		if !good.send(5 << 18) {
 			t.Error("the one who has most of one packet is gone, not who has most")
 		}
@@ -142,7 +178,7 @@ func TestMostPartialGoes(t *testing.T) {
 
 // Packets that together are too much never wait for each other: some end, the others are whole.
 func TestPartialPacketsDoNotWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHalfway(t, func(t *testing.T, e halfwayEngine) {
 		budget := &Budget{}
 		budget.SetHigh(4 << 20)
 		var all []*halfway
@@ -151,7 +187,7 @@ func TestPartialPacketsDoNotWait(t *testing.T) {
 			if i%2 == 0 {
 				ip = ""
 			}
-			all = append(all, from(budget, ip, 1<<20).listen())
+			all = append(all, e.from(budget, ip, 1<<20).listening())
 		}
 		for range 16 {
 			for _, h := range all {
@@ -179,15 +215,15 @@ func TestPartialPacketsDoNotWait(t *testing.T) {
 
 // When others use up the memory, packets in part may have less; a single one is let be.
 func TestPartialPacketsYield(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHalfway(t, func(t *testing.T, e halfwayEngine) {
 		budget := &Budget{}
 		budget.SetHigh(8 << 20)
 		budget.Add(8 << 20)
-		one := from(budget, "192.0.2.1", 8<<20).listen()
+		one := e.from(budget, "192.0.2.1", 8<<20).listening()
 		if !one.send(6 << 20) {
 			t.Error("the only one has gone")
 		}
-		two := from(budget, "192.0.2.2", 8<<20).listen()
+		two := e.from(budget, "192.0.2.2", 8<<20).listening()
 		two.send(200 << 10)
 		if len(one.closed) == 0 || len(two.closed) != 0 {
 			t.Errorf("the larger has gone: %t, the smaller: %t", len(one.closed) > 0, len(two.closed) > 0)
@@ -199,10 +235,10 @@ func TestPartialPacketsYield(t *testing.T) {
 
 // What an ended connection had of a packet is free at once, also when its peer does not take the last bytes.
 func TestShedIsFreeAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachHalfway(t, func(t *testing.T, e halfwayEngine) {
 		budget := &Budget{}
 		budget.SetHigh(64 << 20)
-		h := from(budget, "192.0.2.1", 8<<20)
+		h := e.from(budget, "192.0.2.1", 8<<20)
 		h.send(1 << 20)
 		h.c.shed()
 		synctest.Wait()

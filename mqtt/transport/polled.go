@@ -94,6 +94,9 @@ func (p *polled) hurry() {
 // It reports false if the caller has to go on. mu is held.
 func (p *polled) park(full bool) bool {
 	c := p.c
+	if full && !c.started && c.closing.Load() {
+		c.abort(ErrCloseTimeout) // no loop waits for room
+	}
 	switch {
 	case c.broken, full && p.edge, !full && !c.started:
 		return false

@@ -4,10 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net"
-	"net/netip"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"mqt/mqtt"
 	"mqt/mqtt/access"
@@ -51,11 +47,11 @@ var errChecking = errors.New("broker: the credentials are being checked")
 // the connection is paused, and the same CONNECT will be presented again.
 // errExchange: the client is asked for more, by AUTH.
 func (c *conn) authenticate(t *turn, p *mqtt.Connect) (user string, err error) {
-	if k := c.checking; k != nil {
+	if k := c.checking.Load(); k != nil {
 		if !k.done.Load() {
 			return "", errChecking
 		}
-		c.checking = nil
+		c.checking.Store(nil)
 		return k.user, k.err
 	}
 	if p.Properties.Has(mqtt.AuthenticationMethod) {
@@ -124,119 +120,6 @@ func (b *Broker) admitAnonymous(here, there net.Addr) error {
 func isLocal(a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	return !ok || tcp.IP.IsLoopback()
-}
-
-// maxChecks bounds the clients that wait for their verdict, maxChecksPerAddress
-// those of one address, as MaxPerAddress counts it. Each waits in a paused
-// connection, whose bytes stay in the socket.
-const (
-	maxChecks           = 4096
-	maxChecksPerAddress = 32
-)
-
-// checks are the verdicts being worked out: as many at once as there are
-// processors, for a hash takes one and much memory.
-type checks struct {
-	slots chan struct{}
-	n     atomic.Int32
-
-	mu    sync.Mutex // a leaf
-	addrs map[netip.Addr]int
-}
-
-func newChecks() *checks {
-	return &checks{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), addrs: make(map[netip.Addr]int)}
-}
-
-// enter counts a check for an address, unless that has too many.
-func (ks *checks) enter(a net.Addr) bool {
-	ip, ok := addrOf(a)
-	if !ok {
-		return true
-	}
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	if ks.addrs[ip] >= maxChecksPerAddress {
-		return false
-	}
-	ks.addrs[ip]++
-	return true
-}
-
-// leave is the end of enter.
-func (ks *checks) leave(a net.Addr) {
-	ip, ok := addrOf(a)
-	if !ok {
-		return
-	}
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	if ks.addrs[ip]--; ks.addrs[ip] <= 0 {
-		delete(ks.addrs, ip)
-	}
-}
-
-// check is one of them.
-type check struct {
-	user string
-	err  error
-	done atomic.Bool   // user and err are there
-	gone chan struct{} // closed when nobody waits for them any more
-}
-
-func (k *check) abandon() {
-	if k != nil {
-		close(k.gone)
-	}
-}
-
-// check has work done elsewhere: not on the goroutine that feeds the
-// connection, which may not block. It returns errChecking, and c is presented
-// its CONNECT again when there is a verdict. wait comes before the work and may
-// take long, for it keeps none of the others waiting, until stop is closed; nil:
-// there is none.
-func (c *conn) check(wait func(stop <-chan struct{}), work func() (user string, err error)) error {
-	b, addr := c.b, c.tc.RemoteAddr()
-	if !b.checks.enter(addr) {
-		b.exceeded(LimitChecks, "", addr)
-		return refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many clients of this address are being authenticated")
-	}
-	if b.checks.n.Add(1) > maxChecks {
-		b.checks.n.Add(-1)
-		b.checks.leave(addr)
-		b.exceeded(LimitChecks, "", addr)
-		return refuse(mqtt.ServerBusy, "3.2.2.2", "too many clients are being authenticated")
-	}
-	k := &check{gone: make(chan struct{})}
-	c.checking = k
-	c.tc.Pause()
-	go func() {
-		b.work(k, wait, work)
-		b.checks.n.Add(-1)
-		b.checks.leave(addr)
-		k.done.Store(true)
-		c.tc.Resume()
-	}()
-	return errChecking
-}
-
-// work finds the verdict, unless the connection ends before it is k's turn.
-func (b *Broker) work(k *check, wait func(stop <-chan struct{}), work func() (user string, err error)) {
-	k.err = errDisconnected // where nobody is left to let in
-	if wait != nil {
-		wait(k.gone)
-	}
-	select {
-	case b.checks.slots <- struct{}{}:
-		defer func() { <-b.checks.slots }()
-	case <-k.gone:
-		return
-	}
-	select {
-	case <-k.gone: // both were so
-	default:
-		k.user, k.err = work()
-	}
 }
 
 // judgement is what the ACL said of the last topic: publishers repeat theirs.

@@ -250,7 +250,7 @@ func TestPasswordAbandoned(t *testing.T) {
 		s := w.b.Stats()
 		equal(t, "connections", s.Connections, 0)
 		equal(t, "sessions", s.Sessions, 0)
-		equal(t, "checks", w.b.checks.n.Load(), 0)
+		equal(t, "checks", w.b.checks.total(), 0)
 		w.known(mqtt.V50, "alice", "x")
 	})
 }

@@ -43,7 +43,7 @@ type conn struct {
 	feeding    sync.Mutex   // held while packets are handled; nothing is locked around it
 	displaced  atomic.Bool  // another connection has the session
 	auth       *authState   // nil: CONNECT had no Authentication Method
-	checking   *check       // somebody works out whether CONNECT may come in
+	checking   checking     // somebody works out whether CONNECT may come in
 	judged     judgement    // the last topic published to, by the ACL
 	full       atomic.Bool  // QoS 2 takes up all of our Receive Maximum
 	owed       atomic.Int32 // answers that wait for the store
@@ -315,7 +315,7 @@ func (c *conn) Drained(batch *transport.Batch) {
 // Closed is the end of the Network Connection.
 func (c *conn) Closed(err error) {
 	c.ended = true
-	c.checking.abandon()
+	c.b.checks.abandon(c.checking.Load())
 	c.b.timers.set(&c.timer, 0)
 	defer c.b.forgetConn(c) // at last: Shutdown waits for it
 	if c.s == nil {
@@ -348,6 +348,8 @@ func (c *conn) due(now time.Duration) time.Duration {
 		return earliest(at, expires)
 	case known:
 		c.kick(mqtt.KeepAliveTimeout, why)
+	case now < at+busyGrace && c.overdue():
+		return at + busyGrace
 	default:
 		c.tc.Abort(why)
 	}

@@ -29,7 +29,7 @@ func refuse(code mqtt.ReasonCode, statement, text string) error {
 func (c *conn) connect(t *turn, p *mqtt.Connect, malformed error) error {
 	c.setUp(p)
 	err := malformed
-	if err == nil && c.checking == nil { // once for each
+	if err == nil && c.checking.Load() == nil { // once for each
 		err = c.allowConnect(t, p)
 	}
 	if err == nil {

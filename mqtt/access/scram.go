@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/xdg-go/scram"
 )
@@ -194,7 +196,7 @@ func (u *Users) scramServer(method string) (*scram.Server, bool) {
 // "" until it has been proved, with the last message. The error is ErrProof or
 // ErrScram.
 func (s *Scram) Step(message []byte) (answer []byte, user string, err error) {
-	if len(message) > maxScram {
+	if len(message) > maxScram || !nonceFits(message) {
 		return nil, "", ErrScram
 	}
 	out, err := s.conv.Step(string(message))
@@ -210,6 +212,24 @@ func (s *Scram) Step(message []byte) (answer []byte, user string, err error) {
 		name = ""
 	}
 	return []byte(out), name, nil
+}
+
+// nonceFits tells that a nonce has one character or more, all of them printable
+// ASCII, and that what is behind its comma is no more of it but another attribute
+// (RFC 5802, 7). A message without a nonce is left to who reads it.
+func nonceFits(message []byte) bool {
+	fields := bytes.Split(message, []byte(","))
+	i := slices.IndexFunc(fields, func(f []byte) bool { return bytes.HasPrefix(f, []byte("r=")) })
+	if i < 0 {
+		return true
+	}
+	nonce := fields[i][len("r="):]
+	if len(nonce) == 0 || bytes.ContainsFunc(nonce, func(r rune) bool { return r < '!' || r > '~' }) {
+		return false
+	}
+	return !slices.ContainsFunc(fields[i+1:], func(f []byte) bool {
+		return len(f) < len("x=y") || f[1] != '=' || !unicode.IsLetter(rune(f[0])) || f[0] > unicode.MaxASCII
+	})
 }
 
 // scramHashes are the verifiers of one user, one of them for each method.

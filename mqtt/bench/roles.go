@@ -110,7 +110,7 @@ func (s *Scenario) steps(p *Plan) {
 	setup := []Step{{Name: Connecting, Do: DoConnect}, {Name: Subscribing, Do: DoSubscribe}, {Name: Probing, Do: DoProbe}}
 	switch s.Role {
 	case RoleConn:
-		add(setup[0], Step{Name: Holding, Do: DoHold, Record: true, For: s.Duration})
+		add(setup[0], Step{Name: Holding, Do: DoHold, Record: true, For: cmp.Or(s.Hold, s.Duration)})
 		return
 	case RoleSub:
 		add(setup[0], setup[1], Step{Name: Measuring, Do: DoHold, Record: true, For: s.Duration})

@@ -1,6 +1,7 @@
-// Package broker is the standard's Server, in memory: sessions, subscriptions,
-// retained messages, wills and the delivery of messages at QoS 0, 1 and 2 for
-// MQTT 3.1, 3.1.1 and 5.0.
+// Package broker is the standard's Server: sessions, subscriptions, retained
+// messages, wills and the delivery of messages at QoS 0, 1 and 2 for MQTT 3.1,
+// 3.1.1 and 5.0; in memory, and with Options.Store such that what it has
+// acknowledged outlives it.
 //
 // # The walk of a PUBLISH
 //
@@ -12,6 +13,8 @@
 //	route.go    which sessions, at which QoS; shared groups (shared.go)
 //	session.go  QoS 0 to the out-buffer or a counted drop; QoS 1 and 2 with a
 //	            Packet Identifier to the out-buffer, or to the queue (queue.go)
+//	persist.go  with a store: what the turn staged, in one batch, and the
+//	            acknowledgements that wait for it
 //	turn.go     acknowledgements leave in arrival order at the turn's end,
 //	            then transport flushes each dirtied connection once
 //
@@ -31,6 +34,31 @@
 //     Session Expiry, Will Delay. What puts a deadline off, such as a packet
 //     that comes, does not touch its timer: when due it looks and sets itself
 //     again.
+//
+// # What outlives the process
+//
+// Only a Session with an expiry is durable, and for it the table of package store
+// says what is staged and what waits. Without a store, and for other Sessions,
+// nothing of this happens.
+//
+//   - A turn stages operations where it changes what they are about, with
+//     session.mu held (durable.go), and commits them at its end (persist.go). The
+//     acknowledgements of the turn go with them and leave when they are durable.
+//     conn.owed counts such turns: while there are any, later acknowledgements
+//     wait behind them.
+//   - CONNECT and SUBSCRIBE, behind whose answer messages follow, pause the
+//     connection and are presented to it again when they are durable. Until then
+//     the session is muted: it is the connection's, and nothing is sent.
+//   - The place of a message in its session, a store.Position, gives its Packet
+//     Identifier. It is pending until it is durable: at QoS 2 it is not sent before.
+//   - What waits is in three parts, in order: session.queue, the disk alone, and
+//     keeper.late. What is durable and late is forgotten and counted, and read back
+//     on another goroutine when the queue runs low.
+//   - The store calls back on its own goroutine, in the order of the commits. An
+//     error takes back what can be: a message is unknown again, a new subscription
+//     goes, the answer becomes a refusal or the connection ends.
+//   - Load (load.go) begins with what is there. What was sent before goes out with
+//     DUP; deadlines go on from when the connection was lost.
 //
 // # Who may do what
 //

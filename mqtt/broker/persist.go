@@ -48,6 +48,10 @@ type storing struct {
 	done     atomic.Bool
 }
 
+// maxOwed is how many turns of one client may wait for the store before no more
+// is read from it: their answers are in memory.
+const maxOwed = 64
+
 // stage returns where the turn puts what is for the store.
 func (t *turn) stage() *commitment {
 	if t.staged == nil {
@@ -101,7 +105,7 @@ func (c *conn) commit(t *turn) {
 		k.pause.Store(1)
 		c.tc.Pause()
 	}
-	if full := t.commit(); full && k.storing == nil {
+	if full := t.commit(); (full || c.owed.Load() > maxOwed) && k.storing == nil {
 		c.tc.Pause()
 		if !k.pause.CompareAndSwap(0, 1) {
 			c.tc.Resume() // it was done meanwhile

@@ -393,3 +393,51 @@ func TestRefusedMessageComesAgain(t *testing.T) {
 		})
 	}
 }
+
+// crowded is a store that has as much to write as it may have.
+type crowded struct{ *storetest.Faulty }
+
+func (c crowded) Commit(b *store.Batch, done func(error)) bool {
+	c.Faulty.Commit(b, done)
+	return true
+}
+
+// Who brings more than the store can write is not read until that is written;
+// nor is who asks for more and more answers that wait.
+func TestPressureOfTheStore(t *testing.T) {
+	for _, full := range []bool{true, false} {
+		t.Run(fmt.Sprint("full ", full), func(t *testing.T) {
+			inStore(t, Options{}, func(w *kept) {
+				if full {
+					w.b.store = crowded{w.faulty}
+				}
+				a, s := w.prepare(mqtt.V50)
+				w.faulty.Hold()
+				const n = 3 * maxOwed
+				a.send(publish(1, 5, "q1", "first"))
+				go func() {
+					for range n {
+						p, _ := (&mqtt.Pingreq{}).Append(nil, mqtt.V50)
+						_, _ = a.nc.Write(p)
+					}
+				}()
+				synctest.Wait()
+				s.message("q1", "first")
+				a.quiet()
+				most := maxOwed + 1
+				if full {
+					most = 1
+				}
+				if held := w.faulty.Held(); held > most {
+					t.Errorf("%d turns wait, want %d at most", held, most)
+				}
+				w.faulty.Release()
+				next[*mqtt.Puback](a)
+				for range n {
+					next[*mqtt.Pingresp](a)
+				}
+				a.quiet()
+			})
+		})
+	}
+}

@@ -68,6 +68,8 @@ const (
 	floorCPU     = 200 * time.Millisecond
 	// minIntervals is how many seconds or runs a side needs.
 	minIntervals = 3
+	// maxIntervals is how many parts a run is resampled in.
+	maxIntervals = 120
 	resamples    = 500
 )
 
@@ -333,10 +335,40 @@ func (k *compared) sides(runs []*Report) ([][]sample, error) {
 			one = append(one, sample{counts: counts})
 		}
 		if len(one) > 0 {
-			all = append(all, one)
+			all = append(all, coalesce(one))
 		}
 	}
 	return all, nil
+}
+
+// coalesce joins neighbours, so that a long run has no more than maxIntervals.
+func coalesce(samples []sample) []sample {
+	each := (len(samples) + maxIntervals - 1) / maxIntervals
+	if each < 2 {
+		return samples
+	}
+	var all []sample
+	for part := range slices.Chunk(samples, each) {
+		var sum sample
+		for _, s := range part {
+			sum.value += s.value
+			sum.weight += s.weight
+			sum.counts = append(sum.counts, s.counts...)
+		}
+		slices.SortFunc(sum.counts, func(a, b valueCount) int { return cmp.Compare(a.value, b.value) })
+		n := 0
+		for i, c := range sum.counts {
+			if i > 0 && c.value == sum.counts[n-1].value {
+				sum.counts[n-1].n += c.n
+				continue
+			}
+			sum.counts[n] = c
+			n++
+		}
+		sum.counts = sum.counts[:n]
+		all = append(all, sum)
+	}
+	return all
 }
 
 // value is what samples come to.

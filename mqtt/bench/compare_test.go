@@ -126,3 +126,39 @@ func TestCompareFaults(t *testing.T) {
 		t.Errorf("empty reports: %+v, %v", c, err)
 	}
 }
+
+// A long run is compared in fewer parts, which come to the same.
+func TestCoalesce(t *testing.T) {
+	rep := simulated(1, 1000, 10*time.Millisecond, 0.5, 7)
+	for _, k := range comparedMetrics() {
+		if k.single != nil {
+			continue
+		}
+		parts, err := k.sides([]*Report{rep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		k.index(parts)
+		x := k.value(parts[0])
+		want := 7.0
+		if k.hdr != "" {
+			all := &tally{}
+			for _, s := range rep.Seconds {
+				h, err := (&Distribution{HDR: s.HDR[k.hdr]}).Histogram()
+				if err != nil {
+					t.Fatal(err)
+				}
+				one := &tally{}
+				one.latency[endToEnd0] = h
+				all.merge(one)
+			}
+			want = all.quantile(k.quantile, endToEnd0).Seconds()
+		}
+		if n := len(parts[0]); n > maxIntervals || n < maxIntervals/2 || x != want {
+			t.Errorf("%s: %v of %d parts, want %v", k.name, x, n, want)
+		}
+	}
+}

@@ -52,7 +52,7 @@ func brokerFlags(o *brokerOptions) []*option {
 		tls.text("keypass", "`PASSPHRASE` of the key", &o.tls.keypass),
 		tls.text("cafile", "`FILE` with the CA that clients' certificates must be signed by, if they have one", &o.tls.cafile).notEmpty(),
 		tls.toggle("require-cert", "refuse clients without such a certificate", &o.tls.require),
-	}, slices.Concat(o.access.flags(), o.access.tokens.flags(), limitFlags(&o.limits))...)
+	}, slices.Concat(o.access.flags(), o.access.tokens.flags(), featureFlags(&o.limits), limitFlags(&o.limits))...)
 }
 
 // readEngine chooses what drives the connections.
@@ -86,7 +86,14 @@ func limitFlags(o *broker.Options) []*option {
 		number(g, "max-session-expiry", "`SECONDS` that a session outlives its connection (default: any)", &o.MaxSessionExpiry, 1, broker.Never),
 		number(g, "receive-maximum", "`NUMBER` of QoS 1 and 2 messages in flight from a client (default: 1024)", &o.ReceiveMaximum, 1, 65_535),
 		number(g, "max-inflight", "`NUMBER` of them in flight to a client (default: 65535)", &o.MaxInflight, 1, 65_535),
-		number(g, "topic-alias-maximum", "`NUMBER` of topic aliases of a client (default: 64)", &o.TopicAliasMaximum, 1, 65_535),
+		g.value("topic-alias-maximum", "`NUMBER` of topic aliases of a client; 0: none (default: 64)", func(s string) error {
+			n, err := strconv.ParseUint(s, 10, 16)
+			if err != nil {
+				return errors.New("it is a number from 0 to 65535")
+			}
+			o.TopicAliasMaximum, o.NoTopicAlias = uint16(n), n == 0
+			return nil
+		}),
 		number(g, "max-topic-levels", "* `NUMBER` of levels of a topic (default: 200)", &o.MaxTopicLevels, 1, 65_536),
 		number(g, "max-topic-length", "* `NUMBER` of bytes of a topic (default: 65535)", &o.MaxTopicLength, 1, 65_535),
 		number(g, "max-subscriptions", "* `NUMBER` of subscriptions of a session (default: 10000)", &o.MaxSubscriptions, 1, most),
@@ -96,11 +103,22 @@ func limitFlags(o *broker.Options) []*option {
 		size(g, "max-memory", "* `SIZE` of all that clients have the broker keep: queues, what is in flight, retained messages, sessions (default: 1GiB)", &o.MaxMemory, 1),
 		number(g, "max-retained", "* `NUMBER` of retained messages (default: 1000000)", &o.MaxRetained, 1, most),
 		size(g, "max-retained-bytes", "* `SIZE` of them (default: half of --max-memory)", &o.MaxRetainedBytes, 1),
-		g.value("max-qos", "`QOS` that is the highest: 0, 1 or 2 (default: 2)", func(s string) error {
+		g.value("max-qos maximum-qos", "`QOS` that is the highest: 0, 1 or 2 (default: 2)", func(s string) error {
 			q, err := parseQoS(s)
 			o.MaximumQoS = &q
 			return err
 		}).oneOf("0", "1", "2"),
+	}
+}
+
+// featureFlags switch off what a 5.0 Server need not have, section 3.2.2.3.
+func featureFlags(o *broker.Options) []*option {
+	const g = group("Features")
+	return []*option{
+		g.toggle("no-retain", "refuse retained messages and wills (0x9A)", &o.NoRetain),
+		g.toggle("no-wildcard-subscriptions", "refuse + and # in filters (0xA2)", &o.NoWildcard),
+		g.toggle("no-shared-subscriptions", "refuse $share filters (0x9E)", &o.NoShared),
+		g.toggle("no-subscription-identifiers", "refuse them (0xA1)", &o.NoSubscriptionID),
 	}
 }
 

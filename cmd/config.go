@@ -47,10 +47,14 @@ func readConfig(path string, all []*option) error {
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		key, value := root.Content[i], root.Content[i+1]
-		if line := seen[key.Value]; line > 0 {
-			return configFault(path, key.Line, "%s was set in line %d", shown(key.Value), line)
+		name := key.Value
+		if o := settingNamed(name, all); o != nil {
+			name = o.names[0]
 		}
-		seen[key.Value] = key.Line
+		if line := seen[name]; line > 0 {
+			return configFault(path, key.Line, "%s was set in line %d", shown(name), line)
+		}
+		seen[name] = key.Line
 		if err := readSetting(path, key, value, all); err != nil {
 			return err
 		}
@@ -107,7 +111,7 @@ func readSetting(path string, key, value *yaml.Node, all []*option) error {
 // file itself cannot be in it.
 func settingNamed(name string, all []*option) *option {
 	for _, o := range all {
-		if o.names[0] == name && !slices.Contains([]string{"config", "check-config", "check", "json"}, name) {
+		if len(name) > 1 && slices.Contains(o.names, name) && !slices.Contains([]string{"config", "check-config", "check", "json"}, o.names[0]) {
 			return o
 		}
 	}

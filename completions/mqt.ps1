@@ -463,6 +463,10 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('--jwt-audience', '* NAME that must be a token''s audience; without it a token may have none')
             @('--jwt-issuer', '* NAME that must be a token''s issuer (default: any)')
             @('--jwt-user-claim', '* CLAIM with the user name (default: sub)')
+            @('--no-retain', 'refuse retained messages and wills (0x9A)')
+            @('--no-wildcard-subscriptions', 'refuse + and # in filters (0xA2)')
+            @('--no-shared-subscriptions', 'refuse $share filters (0x9E)')
+            @('--no-subscription-identifiers', 'refuse them (0xA1)')
             @('--max-connections', '* NUMBER of connections (default: 1000000)')
             @('--max-connections-per-address', '* NUMBER from one address, or one IPv6 /64; not of this machine (default: 10000)')
             @('--max-connections-per-user', '* NUMBER of one user (default: any)')
@@ -477,7 +481,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('--max-session-expiry', 'SECONDS that a session outlives its connection (default: any)')
             @('--receive-maximum', 'NUMBER of QoS 1 and 2 messages in flight from a client (default: 1024)')
             @('--max-inflight', 'NUMBER of them in flight to a client (default: 65535)')
-            @('--topic-alias-maximum', 'NUMBER of topic aliases of a client (default: 64)')
+            @('--topic-alias-maximum', 'NUMBER of topic aliases of a client; 0: none (default: 64)')
             @('--max-topic-levels', '* NUMBER of levels of a topic (default: 200)')
             @('--max-topic-length', '* NUMBER of bytes of a topic (default: 65535)')
             @('--max-subscriptions', '* NUMBER of subscriptions of a session (default: 10000)')
@@ -488,6 +492,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('--max-retained', '* NUMBER of retained messages (default: 1000000)')
             @('--max-retained-bytes', '* SIZE of them (default: half of --max-memory)')
             @('--max-qos', 'QOS that is the highest: 0, 1 or 2 (default: 2)')
+            @('--maximum-qos', 'QOS that is the highest: 0, 1 or 2 (default: 2)')
             @('--help', 'show the flags')
         )
         'profile' = @(
@@ -1007,6 +1012,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
     $values['broker --max-retained'] = @()
     $values['broker --max-retained-bytes'] = @()
     $values['broker --max-qos'] = @('0', '1', '2')
+    $values['broker --maximum-qos'] = @('0', '1', '2')
     $values['profile show'] = if ($after -match '(--profile|show|rm|use)$') { @(mqt profile ls 2>$null | ForEach-Object { ($_ -split "`t")[0] }) } else { @() }
     $values['profile rm'] = if ($after -match '(--profile|show|rm|use)$') { @(mqt profile ls 2>$null | ForEach-Object { ($_ -split "`t")[0] }) } else { @() }
     $values['profile use'] = if ($after -match '(--profile|show|rm|use)$') { @(mqt profile ls 2>$null | ForEach-Object { ($_ -split "`t")[0] }) } else { @() }

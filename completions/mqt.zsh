@@ -488,6 +488,10 @@ _mqt() {
       '*--jwt-audience[* NAME that must be a token'\''s audience; without it a token may have none]:NAME: ' \
       '*--jwt-issuer[* NAME that must be a token'\''s issuer (default\: any)]:NAME: ' \
       '*--jwt-user-claim[* CLAIM with the user name (default\: sub)]:CLAIM: ' \
+      '*--no-retain[refuse retained messages and wills (0x9A)]' \
+      '*--no-wildcard-subscriptions[refuse + and # in filters (0xA2)]' \
+      '*--no-shared-subscriptions[refuse $share filters (0x9E)]' \
+      '*--no-subscription-identifiers[refuse them (0xA1)]' \
       '*--max-connections[* NUMBER of connections (default\: 1000000)]:NUMBER: ' \
       '*--max-connections-per-address[* NUMBER from one address, or one IPv6 /64; not of this machine (default\: 10000)]:NUMBER: ' \
       '*--max-connections-per-user[* NUMBER of one user (default\: any)]:NUMBER: ' \
@@ -502,7 +506,7 @@ _mqt() {
       '*--max-session-expiry[SECONDS that a session outlives its connection (default\: any)]:SECONDS: ' \
       '*--receive-maximum[NUMBER of QoS 1 and 2 messages in flight from a client (default\: 1024)]:NUMBER: ' \
       '*--max-inflight[NUMBER of them in flight to a client (default\: 65535)]:NUMBER: ' \
-      '*--topic-alias-maximum[NUMBER of topic aliases of a client (default\: 64)]:NUMBER: ' \
+      '*--topic-alias-maximum[NUMBER of topic aliases of a client; 0\: none (default\: 64)]:NUMBER: ' \
       '*--max-topic-levels[* NUMBER of levels of a topic (default\: 200)]:NUMBER: ' \
       '*--max-topic-length[* NUMBER of bytes of a topic (default\: 65535)]:NUMBER: ' \
       '*--max-subscriptions[* NUMBER of subscriptions of a session (default\: 10000)]:NUMBER: ' \
@@ -513,6 +517,7 @@ _mqt() {
       '*--max-retained[* NUMBER of retained messages (default\: 1000000)]:NUMBER: ' \
       '*--max-retained-bytes[* SIZE of them (default\: half of --max-memory)]:SIZE: ' \
       '*--max-qos[QOS that is the highest\: 0, 1 or 2 (default\: 2)]:QOS:(0 1 2)' \
+      '*--maximum-qos[QOS that is the highest\: 0, 1 or 2 (default\: 2)]:QOS:(0 1 2)' \
       '*--help[show the flags]' \
       '*: :'
     ;;

@@ -398,6 +398,7 @@ func TestConnackProperties(t *testing.T) {
 		{"retain", Options{}, nil, mqtt.RetainAvailable, -1},
 		{"packet size", Options{MaximumPacketSize: 999}, nil, mqtt.MaximumPacketSize, 999},
 		{"alias maximum", Options{TopicAliasMaximum: 7}, nil, mqtt.TopicAliasMaximum, 7},
+		{"no aliases", Options{NoTopicAlias: true}, nil, mqtt.TopicAliasMaximum, 0},
 		{"no wildcards", Options{NoWildcard: true}, nil, mqtt.WildcardSubscriptionAvailable, 0},
 		{"no identifiers", Options{NoSubscriptionID: true}, nil, mqtt.SubscriptionIdentifierAvailable, 0},
 		{"no shared", Options{NoShared: true}, nil, mqtt.SharedSubscriptionAvailable, 0},

@@ -96,8 +96,9 @@ type Options struct {
 	// may have 65,535.
 	ReceiveMaximum uint16
 	// TopicAliasMaximum is how many Topic Aliases a client may define. Default
-	// 64.
+	// 64. NoTopicAlias makes it 0, as CONNACK tells.
 	TopicAliasMaximum uint16
+	NoTopicAlias      bool
 	// MaxInflight caps the QoS 1 and 2 messages in flight to one client, below
 	// the client's own Receive Maximum. Default 65,535.
 	MaxInflight uint16
@@ -190,7 +191,11 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxSessionExpiry, Never)
 	set(&o.MaximumPacketSize, 64<<20)
 	set(&o.ReceiveMaximum, 1024)
-	set(&o.TopicAliasMaximum, 64)
+	if o.NoTopicAlias {
+		o.TopicAliasMaximum = 0
+	} else {
+		set(&o.TopicAliasMaximum, 64)
+	}
 	set(&o.MaxInflight, 65_535)
 	set(&o.MaxQueue, 100_000)
 	set(&o.MaxQueueBytes, 64<<20)

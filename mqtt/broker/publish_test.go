@@ -156,6 +156,15 @@ func TestTopicAliasErrors(t *testing.T) {
 	}
 }
 
+// Where there are none, the first is above the maximum.
+func TestNoTopicAlias(t *testing.T) {
+	inWorld(t, Options{NoTopicAlias: true}, func(w *world) {
+		p := w.client(mqtt.V50, "x")
+		p.send(publish(0, 0, "t", "", mqtt.Num(mqtt.TopicAlias, 1)))
+		p.gone(mqtt.TopicAliasInvalid) // [MQTT-3.3.2-9]
+	})
+}
+
 // [MQTT-3.3.2-7]: aliases end with their connection, [MQTT-3.3.2-12] all up to
 // the maximum are taken, and those of one client are none of another's.
 func TestTopicAliasIsPerConnection(t *testing.T) {

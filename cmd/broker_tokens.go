@@ -37,6 +37,9 @@ func (o *tokenOptions) load(ctx context.Context, log *slog.Logger) (*access.Toke
 		return nil, nil // no tokens are no fault
 	}
 	file := o.jwks
+	if scheme, _, ok := strings.Cut(o.jwks, "://"); ok && !isURL(o.jwks) {
+		return nil, &usageError{text: "--jwks: a URL of the scheme " + shown(scheme), hint: "it is a file, or an http or https URL"}
+	}
 	if isURL(o.jwks) {
 		var err error
 		if t.KeySet, err = o.fetchKeys(ctx, log); err != nil {
@@ -61,6 +64,13 @@ func (o *tokenOptions) load(ctx context.Context, log *slog.Logger) (*access.Toke
 			return nil, err
 		}
 		*f.dst = text
+		alone := access.TokenOptions{Key: t.Key} // so that a fault has the name of its file
+		if f.dst == &t.JWKS {
+			alone = access.TokenOptions{JWKS: t.JWKS}
+		}
+		if _, err := access.NewTokens(alone); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", f.flag, f.path, err)
+		}
 	}
 	return access.NewTokens(t)
 }

@@ -14,8 +14,12 @@ import (
 // Publishers that flood, a subscriber that reads nothing and clients that do
 // nothing take nothing away from two who talk, and little memory.
 func TestFloodBesideASlowConsumerAndTheIdle(t *testing.T) {
+	eachEngine(t, testFloodBesideASlowConsumerAndTheIdle)
+}
+
+func testFloodBesideASlowConsumerAndTheIdle(t *testing.T, engine string) {
 	b := liveBroker(t, Options{OutLimit: 64 << 10})
-	b.listen(byTCP)
+	b.listen(engine + byTCP)
 	var idle []*livePeer
 	for i := range 200 {
 		idle = append(idle, b.client(t, versions[i%3], fmt.Sprint("idle", i), nil))

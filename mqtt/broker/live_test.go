@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,12 +34,21 @@ func liveBroker(t *testing.T, o Options) *live {
 const (
 	byTCP  = "mqtt://127.0.0.1:0"
 	byUnix = "unix://"
+	// portable in front of them has goroutines drive the connections.
+	portable = "portable+"
 )
+
+// eachEngine runs f with what drives connections best here, and with goroutines.
+func eachEngine(t *testing.T, f func(t *testing.T, engine string)) {
+	t.Run("best", func(t *testing.T) { f(t, "") })
+	t.Run("goroutines", func(t *testing.T) { f(t, portable) })
+}
 
 // listen makes the clients come by TCP or a Unix socket, without it they come
 // by pipes, which hold no byte: who writes waits for who reads.
 func (b *live) listen(url string) {
 	b.t.Helper()
+	url, b.opt.Portable = strings.CutPrefix(url, portable)
 	if url == byUnix {
 		dir, err := os.MkdirTemp("", "mqt") // t.TempDir is too long for a socket
 		if err != nil {

@@ -206,7 +206,7 @@ func (s *stressed) offer(batch int, open map[mqtt.PacketID]*mqtt.Publish, rel ma
 // topic and QoS [MQTT-4.6.0-5], [MQTT-4.6.0-6]; in a shared group each message
 // to one member.
 func TestStress(t *testing.T) {
-	for name, url := range map[string]string{"pipe": "", "TCP": byTCP} {
+	for name, url := range map[string]string{"pipe": "", "TCP": byTCP, "TCP, goroutines": portable + byTCP} {
 		t.Run(name, func(t *testing.T) {
 			b := liveBroker(t, Options{ReceiveMaximum: 40, MaxInflight: 50})
 			if url != "" {
@@ -339,7 +339,7 @@ func TestStressQoS0(t *testing.T) {
 // Many goroutines that all want to be the same client: one stays, nothing else
 // does, and a clean start never finds a Session.
 func TestStressTakeOver(t *testing.T) {
-	for _, url := range []string{byUnix, byTCP} {
+	for _, url := range []string{byUnix, byTCP, portable + byUnix, portable + byTCP} {
 		b := liveBroker(t, Options{})
 		b.listen(url)
 		watch := b.client(t, mqtt.V50, "watch", nil)
@@ -431,9 +431,11 @@ func eventually(t *testing.T, fault func() string) {
 
 // Thousands of clients come, do something of everything and go: no goroutine,
 // no session and no memory stays.
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestNothingIsLeftBehind(t *testing.T) { eachEngine(t, testNothingIsLeftBehind) }
+
+func testNothingIsLeftBehind(t *testing.T, engine string) {
 	b := liveBroker(t, Options{})
-	b.listen(byUnix)
+	b.listen(engine + byUnix)
 	stays := b.client(t, mqtt.V50, "stays", nil)
 	stays.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "stays"}, {Filter: "$share/g/stays"}}})
 	visit := func(i int) {
@@ -494,9 +496,11 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 // A Session whose unacknowledged messages do not fit the out-buffer is resumed
 // while others fill that with QoS 0: all of them come again, in order.
-func TestStressResume(t *testing.T) {
+func TestStressResume(t *testing.T) { eachEngine(t, testStressResume) }
+
+func testStressResume(t *testing.T, engine string) {
 	b := liveBroker(t, Options{OutLimit: 3000})
-	b.listen(byUnix)
+	b.listen(engine + byUnix)
 	const messages = 200
 	start := func(p *livePeer) {
 		p.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "one", QoS: 1}, {Filter: "zero"}}})
@@ -549,8 +553,12 @@ func TestStressResume(t *testing.T) {
 // or that loses its place to another, gets a DISCONNECT and not a byte behind
 // it.
 func TestStressNothingBehindDisconnect(t *testing.T) {
+	eachEngine(t, testStressNothingBehindDisconnect)
+}
+
+func testStressNothingBehindDisconnect(t *testing.T, engine string) {
 	b := liveBroker(t, Options{})
-	b.listen(byUnix)
+	b.listen(engine + byUnix)
 	var flood sync.WaitGroup
 	stop := make(chan struct{})
 	for i := range 2 {
@@ -598,9 +606,11 @@ func TestStressNothingBehindDisconnect(t *testing.T) {
 
 // [MQTT-3.14.4-1] for whoever still holds the connection: what is appended
 // while it is closed comes before the DISCONNECT or not at all.
-func TestStressAppendWhileClosing(t *testing.T) {
+func TestStressAppendWhileClosing(t *testing.T) { eachEngine(t, testStressAppendWhileClosing) }
+
+func testStressAppendWhileClosing(t *testing.T, engine string) {
 	b := liveBroker(t, Options{})
-	b.listen(byUnix)
+	b.listen(engine + byUnix)
 	frame, _ := publish(mqtt.QoS0, 0, "zero", "").Append(nil, mqtt.V50)
 	for range 100 {
 		p := b.client(t, mqtt.V50, "x", nil)

@@ -71,6 +71,7 @@ type Disk struct {
 	pageSize    int
 	opened      uint64 // how often, this time included
 	lastSession atomic.Uint64
+	reads       atomic.Uint64 // of queues
 
 	// The committer's.
 	txn    txn

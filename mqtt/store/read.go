@@ -214,12 +214,19 @@ func readMessage(b buckets, id uint64) (*Message, error) {
 	return m, nil
 }
 
+// unmapReads is after how many reads of queues the pages they read are given
+// back: a long queue is most of the file.
+const unmapReads = 64
+
 // ReadQueue implements [Store].
 func (d *Disk) ReadQueue(s SessionID, from Position, limit int, maxBytes int64) (out []Queued, err error) {
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
 	err = d.view(func(tx *bbolt.Tx) error {
+		if d.reads.Add(1)%unmapReads == 0 {
+			defer unmap(tx)
+		}
 		b, err := newBuckets(tx)
 		if err != nil {
 			return err

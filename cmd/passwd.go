@@ -44,7 +44,7 @@ Examples:
   mqt passwd --scram users carol               # mqt pub --auth-method SCRAM-SHA-256 -u carol
   mqt broker --password-file users`,
 		Flags: flags([]*option{
-			g.toggle("create c", "begin a new file; one that is there is replaced", &o.create),
+			g.toggle("create c", "begin a new file; one that is there is replaced, with all its users", &o.create),
 			g.toggle("delete D", "take the user out", &o.remove),
 			g.toggle("batch b", "take the password from the command line, where others may see it", &o.batch),
 			g.toggle("scram", "write keys for SCRAM in the place of an argon2id hash", &o.scram),
@@ -84,18 +84,27 @@ func (o *passwdOptions) run(ctx context.Context, s *Stdio, args []string) error 
 		}
 		return text, nil
 	}
+	dropped := 0
 	if !o.remove {
 		hash, err := o.hash(ctx, s, args)
 		if err != nil {
 			return err
 		}
 		change = func(text []byte) ([]byte, error) {
+			if o.create {
+				others, _ := access.DeleteUser(text, user)
+				text, dropped = nil, access.CountUsers(others)
+			}
 			text = access.SetUser(text, user, hash)
 			_, err := access.ParseUsers(file, text) // the broker would refuse it
 			return text, err
 		}
 	}
-	return rewrite(file, o.create, s.Err, lockDir(ctx), change)
+	err := rewrite(file, o.create, s.Err, lockDir(ctx), change)
+	if err == nil && dropped > 0 {
+		fmt.Fprintf(s.Err, "mqt passwd: %s: users dropped by -c: %d\n", file, dropped)
+	}
+	return err
 }
 
 // hash is what the file shall have behind the user's name.

@@ -18,8 +18,8 @@ type secretFile struct {
 }
 
 // rewrite has change turn what is in the file into what shall be, for its owner
-// as before and for nobody else. text is nil where begin says so, or there is no
-// file. warn is where to say that others could read it.
+// as before and for nobody else. There is no text where there is no file, which is
+// a fault unless begin. warn is where to say that others could read it.
 func rewrite(path string, begin bool, warn io.Writer, lock func(dir string) (io.Closer, error), change func(text []byte) ([]byte, error)) (err error) {
 	f := &secretFile{path: path}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
@@ -33,8 +33,8 @@ func rewrite(path string, begin bool, warn io.Writer, lock func(dir string) (io.
 		return err
 	}
 	var text []byte
-	if !begin {
-		if text, err = os.ReadFile(f.path); err != nil {
+	if !begin || f.old != nil && f.old.Mode().IsRegular() {
+		if text, err = os.ReadFile(f.path); err != nil && !begin {
 			return err
 		}
 	}

@@ -469,7 +469,7 @@ complete -c mqt -n '__fish_seen_subcommand_from profile' -s d -l debug -d 'show 
 complete -c mqt -n '__fish_seen_subcommand_from profile' -l pcap -r -F -d 'FILE to write all packets to, for Wireshark; passwords are in it'
 complete -c mqt -n '__fish_seen_subcommand_from profile' -l quiet -d 'print no messages but data'
 complete -c mqt -n '__fish_seen_subcommand_from profile' -l help -d 'show the flags'
-complete -c mqt -n '__fish_seen_subcommand_from passwd' -s c -l create -d 'begin a new file; one that is there is replaced'
+complete -c mqt -n '__fish_seen_subcommand_from passwd' -s c -l create -d 'begin a new file; one that is there is replaced, with all its users'
 complete -c mqt -n '__fish_seen_subcommand_from passwd' -s D -l delete -d 'take the user out'
 complete -c mqt -n '__fish_seen_subcommand_from passwd' -s b -l batch -d 'take the password from the command line, where others may see it'
 complete -c mqt -n '__fish_seen_subcommand_from passwd' -l scram -d 'write keys for SCRAM in the place of an argon2id hash'

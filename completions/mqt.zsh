@@ -626,8 +626,8 @@ _mqt() {
     ;;
   passwd)
     _arguments -S \
-      '*-c[begin a new file; one that is there is replaced]' \
-      '*--create[begin a new file; one that is there is replaced]' \
+      '*-c[begin a new file; one that is there is replaced, with all its users]' \
+      '*--create[begin a new file; one that is there is replaced, with all its users]' \
       '*-D[take the user out]' \
       '*--delete[take the user out]' \
       '*-b[take the password from the command line, where others may see it]' \

@@ -127,6 +127,16 @@ func SetUser(text []byte, name, hash string) []byte {
 	return out
 }
 
+// CountUsers returns how many lines of a password file hold a user, good or not.
+func CountUsers(text []byte) (n int) {
+	for line := range bytes.Lines(text) {
+		if _, _, ok := splitUser(line); ok {
+			n++
+		}
+	}
+	return n
+}
+
 // DeleteUser returns the text without the user's line. found is false if there
 // was none.
 func DeleteUser(text []byte, name string) (out []byte, found bool) {

@@ -166,3 +166,11 @@ func FuzzParseUsers(f *testing.F) {
 		}
 	})
 }
+
+func TestCountUsers(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "# none\n\n": 0, "a:x\n#b:x\n \nc\n": 2, "a:x": 1} {
+		if n := CountUsers([]byte(text)); n != want {
+			t.Errorf("%q: %d, want %d", text, n, want)
+		}
+	}
+}

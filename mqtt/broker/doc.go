@@ -64,7 +64,8 @@
 //
 // access.go asks mqtt/access. A password is hashed on another goroutine: the
 // connection is paused with its CONNECT unconsumed, and fed it again when the
-// verdict is there; so is a token checked. An Authentication Method (auth.go)
+// verdict is there; so is a token checked. In checks.go addresses take turns at
+// that, the newest of each first. An Authentication Method (auth.go)
 // costs no such work: its CONNECT waits in conn.auth while AUTH packets go to
 // and fro, and the connect timeout runs on. The ACL judges a PUBLISH when it comes, a will at CONNECT
 // and when it is due, a SUBSCRIBE by what it could deliver, and a message

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"strings"
 
 	"mqt/mqtt"
@@ -13,8 +14,8 @@ import (
 // [MQTT-3.8.4-5].
 func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	for i := range p.Subscriptions {
-		if err := c.b.permits(p, &p.Subscriptions[i]); err != nil {
-			return err
+		if err := c.b.permits(p, &p.Subscriptions[i]); err != nil && c.version >= mqtt.V50 {
+			return err // older clients were not told by CONNACK: see addSubscription
 		}
 	}
 	var ids []uint32
@@ -92,6 +93,12 @@ func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode
 	if c.b.oversize(sub.filter) {
 		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())
 		return mqtt.TopicFilterInvalid, false, nil
+	}
+	if c.version < mqtt.V50 {
+		var fault *mqtt.Error
+		if errors.As(c.b.permits(&mqtt.Subscribe{}, &sub.Subscription), &fault) {
+			return fault.Code, false, nil
+		}
 	}
 	s := c.s
 	if !s.maySubscribe(inner) {

@@ -490,3 +490,13 @@ func TestDeepestTopics(t *testing.T) {
 		equal(t, "left", w.b.Stats().Retained+w.b.Stats().Subscriptions, 0)
 	})
 }
+
+// Who was not told by CONNACK what is off loses the filter, not the connection.
+func TestFeaturesOffBefore50(t *testing.T) {
+	inWorld(t, Options{NoWildcard: true, NoShared: true}, func(w *world) {
+		p := w.client(mqtt.V311, "x")
+		p.send(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "a/#"}, {Filter: "$share/g/a"}, {Filter: "a"}}})
+		equal(t, "codes", fmt.Sprint(next[*mqtt.Suback](p).ReasonCodes), fmt.Sprint([]mqtt.ReasonCode{0x80, 0x80, 0}))
+		p.quiet()
+	})
+}

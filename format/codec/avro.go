@@ -42,3 +42,15 @@ func (c avroCodec) Decode(_ string, payload []byte) ([]byte, error) {
 	}
 	return c.schema.EncodeJSON(v)
 }
+
+// Encode makes bare binary of JSON in the shape that Decode prints.
+func (c avroCodec) Encode(payload []byte) ([]byte, error) {
+	if err := checkTree(payload); err != nil {
+		return nil, err
+	}
+	var v any
+	if err := c.schema.DecodeJSON(payload, &v); err != nil {
+		return nil, err
+	}
+	return c.schema.AppendEncode(nil, v)
+}

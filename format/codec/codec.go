@@ -1,12 +1,14 @@
 // Package codec decodes payloads: it finds the codec of a message by its topic
 // and turns the payload into JSON, or, where the codec only unpacks, into the
-// bytes that were packed.
+// bytes that were packed. Encoder does the reverse.
 //
 //	codec.go      Table: which Topic Filter has which chain of codecs
-//	spec.go       the language of --decode
+//	encode.go     Encoder: a chain of codecs from its end to its beginning
+//	spec.go       the language of --decode and --encode
 //	json.go, cbor.go, msgpack.go, avro.go, protobuf.go, sparkplug.go
 //	unpack.go     gzip, zlib, zstd, base64
 //	value.go      Go values as JSON
+//	tree.go       JSON as Go values
 //
 // Payloads come from strangers. What a step may make of one is bounded
 // ([MaxOutput]), so is nesting ([MaxDepth]), and a payload that cannot be
@@ -46,7 +48,7 @@ type Codec interface {
 	Decode(topic string, payload []byte) ([]byte, error)
 }
 
-// Error is a payload that a codec could not decode.
+// Error is a payload that a codec could not decode, or not make.
 type Error struct {
 	Codec string // its name
 	Err   error

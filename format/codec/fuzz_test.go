@@ -89,3 +89,36 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// FuzzEncode holds that what is made of JSON can be decoded, and that the JSON
+// that this gives stays the same from then on.
+func FuzzEncode(f *testing.F) {
+	specs := []string{"cbor", "msgpack", "base64|cbor", "avro:reading.avsc", "protobuf:house.proto#Outer"}
+	for _, s := range []string{`{"b":[1,-2.5,1e3],"a":{"":null}}`, `"\ud800\u0000ü"`, "18446744073709551616", "-0", "0.1e-7",
+		`{"room":"r","celsius":"NaN","note":{"string":"n"},"samples":[1]}`, `{"reading":{"state":"ON","serial":"7"},"at":"2016-12-31T13:09:52Z"}`} {
+		f.Add([]byte(s))
+	}
+	var encoders []*Encoder
+	var tables []*Table
+	for _, spec := range specs {
+		encoders, tables = append(encoders, mustEncoder(f, spec)), append(tables, mustParse(f, "="+spec))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		for i, spec := range specs {
+			text := payload
+			for again := range 2 {
+				b, err := encoders[i].Encode(text)
+				if _, ok := errors.AsType[*Error](err); ok && again == 0 {
+					break
+				} else if err != nil {
+					t.Fatalf("%s: %q of %q: %v", spec, text, payload, err)
+				}
+				d := tables[i].Decode("t", b)
+				if d == nil || d.Err != nil || again > 0 && !sameJSON(string(d.Text), string(text)) {
+					t.Fatalf("%s: %q became %x and %+v", spec, text, b, d)
+				}
+				text = d.Text
+			}
+		}
+	})
+}

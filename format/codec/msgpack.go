@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -153,4 +154,56 @@ func readExtension(b []byte) (kind int8, data, rest []byte, err error) {
 		return 0, nil, nil, msgp.ErrShortBytes
 	}
 	return int8(b[0]), b[1 : 1+size], b[1+size:], nil //nolint:gosec // the byte is signed
+}
+
+// Encode keeps the order of keys. Integers take the shortest form that holds
+// them, other numbers are of 64 bits.
+func (msgpackCodec) Encode(payload []byte) ([]byte, error) {
+	v, err := parseTree(payload)
+	if err != nil {
+		return nil, err
+	}
+	return packMsgpack(nil, v)
+}
+
+func packMsgpack(dst []byte, v any) (_ []byte, err error) {
+	switch v := v.(type) {
+	case bool:
+		return msgp.AppendBool(dst, v), nil
+	case string:
+		return msgp.AppendString(dst, v), nil
+	case json.Number:
+		return packMsgpackNumber(dst, v.String())
+	case []any:
+		dst = msgp.AppendArrayHeader(dst, uint32(len(v))) //nolint:gosec // below MaxTree
+		for i := 0; err == nil && i < len(v); i++ {
+			dst, err = packMsgpack(dst, v[i])
+		}
+		return dst, err
+	case object:
+		dst = msgp.AppendMapHeader(dst, uint32(len(v))) //nolint:gosec // below MaxTree
+		for i := 0; err == nil && i < len(v); i++ {
+			dst, err = packMsgpack(msgp.AppendString(dst, v[i].key), v[i].value)
+		}
+		return dst, err
+	}
+	return msgp.AppendNil(dst), nil
+}
+
+func packMsgpackNumber(dst []byte, s string) ([]byte, error) {
+	if isFloat(s) {
+		f, err := readFloat(s)
+		return msgp.AppendFloat64(dst, f), err
+	}
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return msgp.AppendUint64(dst, n), nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return msgp.AppendInt64(dst, n), nil
+	}
+	// Decode prints large floats without a fraction; what it printed is one.
+	if f, err := readFloat(s); err == nil && strconv.FormatFloat(f, 'f', -1, 64) == s {
+		return msgp.AppendFloat64(dst, f), nil
+	}
+	return nil, fmt.Errorf("the integer %.30s has more than 64 bits", s)
 }

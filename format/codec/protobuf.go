@@ -148,9 +148,31 @@ func unmarshal(d protoreflect.MessageDescriptor, types *dynamicpb.Types, payload
 	}
 	m := dynamicpb.NewMessage(d)
 	if err := (proto.UnmarshalOptions{Resolver: types, RecursionLimit: MaxDepth}).Unmarshal(payload, m); err != nil {
-		// The library puts a space or a no-break space in, so that nobody compares it.
-		text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
-		return nil, errors.New(strings.TrimPrefix(text, "proto: "))
+		return nil, protoError(err)
 	}
 	return m, nil
+}
+
+// protoError is what the library says without the space or no-break space that
+// it puts in so that nobody compares it.
+func protoError(err error) error {
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	return errors.New(strings.TrimPrefix(text, "proto: "))
+}
+
+// Encode reads the JSON mapping of Protocol Buffers. Fields that the message
+// has not are errors.
+func (c protobufCodec) Encode(payload []byte) ([]byte, error) {
+	if err := checkTree(payload); err != nil {
+		return nil, err
+	}
+	m := dynamicpb.NewMessage(c.message)
+	if err := (protojson.UnmarshalOptions{Resolver: c.types, RecursionLimit: MaxDepth}).Unmarshal(payload, m); err != nil {
+		return nil, protoError(err)
+	}
+	out, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, protoError(err)
+	}
+	return out, nil
 }

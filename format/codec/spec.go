@@ -91,26 +91,31 @@ func parseRule(spec string, read ReadFile) (rule, error) {
 			return rule{}, &SpecError{Spec: spec, Text: "the filter", Err: err}
 		}
 	}
-	r := rule{filter: filter}
+	steps, err := parseChain(spec, chain, read)
+	return rule{filter, steps}, err
+}
+
+// parseChain compiles CODEC[:ARGS][|CODEC[:ARGS]]..., whose first name is known.
+func parseChain(spec, chain string, read ReadFile) (steps []step, err error) {
 	for chain != "" {
 		k, rest := named(chain)
 		args, more := cutArgs(rest)
 		chain = more
 		switch {
-		case len(r.steps) > 0 && r.steps[len(r.steps)-1].json:
-			return rule{}, &SpecError{Spec: spec, Text: r.steps[len(r.steps)-1].name + " makes JSON, behind it there is nothing to decode"}
+		case len(steps) > 0 && steps[len(steps)-1].json:
+			return nil, &SpecError{Spec: spec, Text: steps[len(steps)-1].name + " makes JSON, behind it there is nothing to decode"}
 		case k.args == "" && args != "":
-			return rule{}, &SpecError{Spec: spec, Text: k.name + " has no arguments"}
+			return nil, &SpecError{Spec: spec, Text: k.name + " has no arguments"}
 		case k.args != "" && args == "":
-			return rule{}, &SpecError{Spec: spec, Text: k.name + " needs " + k.name + ":" + k.args}
+			return nil, &SpecError{Spec: spec, Text: k.name + " needs " + k.name + ":" + k.args}
 		}
 		c, err := k.make(args, read)
 		if err != nil {
-			return rule{}, &SpecError{Spec: spec, Text: k.name, Err: err}
+			return nil, &SpecError{Spec: spec, Text: k.name, Err: err}
 		}
-		r.steps = append(r.steps, step{k.name, c, k.json})
+		steps = append(steps, step{k.name, c, k.json})
 	}
-	return r, nil
+	return steps, nil
 }
 
 // cutFilter parts at the first equals sign that a codec's name follows: filters

@@ -21,6 +21,18 @@ func (gzipCodec) Decode(_ string, payload []byte) ([]byte, error) {
 	return readBounded(r)
 }
 
+// Encode packs without a time and a name, so that equal payloads stay equal.
+func (gzipCodec) Encode(payload []byte) ([]byte, error) {
+	var out bytes.Buffer
+	return pack(&out, gzip.NewWriter(&out), payload)
+}
+
+func pack(out *bytes.Buffer, w io.WriteCloser, payload []byte) ([]byte, error) {
+	_, err := w.Write(payload)
+	err = errors.Join(err, w.Close())
+	return out.Bytes(), err
+}
+
 type zlibCodec struct{}
 
 func (zlibCodec) Decode(_ string, payload []byte) ([]byte, error) {
@@ -29,6 +41,11 @@ func (zlibCodec) Decode(_ string, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	return readBounded(r)
+}
+
+func (zlibCodec) Encode(payload []byte) ([]byte, error) {
+	var out bytes.Buffer
+	return pack(&out, zlib.NewWriter(&out), payload)
 }
 
 // readBounded keeps a small payload from becoming all of the memory.
@@ -43,11 +60,19 @@ func readBounded(r io.Reader) ([]byte, error) {
 	return out, err
 }
 
-type zstdCodec struct{ decoder *zstd.Decoder }
+type zstdCodec struct {
+	decoder *zstd.Decoder
+	encoder *zstd.Encoder // which takes its memory when it is used
+}
 
 func newZstd(string, ReadFile) (Codec, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(MaxOutput), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	return zstdCodec{d}, err
+	if err != nil {
+		return nil, err
+	}
+	// A frame also for an empty payload, which Decode takes for none.
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithZeroFrames(true))
+	return zstdCodec{d, e}, err
 }
 
 func (c zstdCodec) Decode(_ string, payload []byte) ([]byte, error) {
@@ -61,6 +86,10 @@ func (c zstdCodec) Decode(_ string, payload []byte) ([]byte, error) {
 	return out, err
 }
 
+func (c zstdCodec) Encode(payload []byte) ([]byte, error) {
+	return c.encoder.EncodeAll(payload, nil), nil
+}
+
 type base64Codec struct{}
 
 func (base64Codec) Decode(_ string, payload []byte) ([]byte, error) {
@@ -71,4 +100,8 @@ func (base64Codec) Decode(_ string, payload []byte) ([]byte, error) {
 		}
 	}
 	return nil, errors.New("other characters than those of base64")
+}
+
+func (base64Codec) Encode(payload []byte) ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, payload), nil
 }

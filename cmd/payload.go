@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"mqt/format"
+	"mqt/format/codec"
 	"mqt/mqtt"
 	"mqt/mqtt/topic"
 )
@@ -27,11 +28,13 @@ type source struct {
 	delim    byte
 	encoding format.Encoding
 	json     bool
-	old      bool         // before 5.0: there are no properties
-	message  mqtt.Message // what all have in common
-	from     topicFrom    // nil: all have one topic
-	fill     *filler      // nil: there are no templates
-	topic    string       // the last that was valid
+	old      bool           // before 5.0: there are no properties
+	message  mqtt.Message   // what all have in common
+	from     topicFrom      // nil: all have one topic
+	fill     *filler        // nil: there are no templates
+	verbatim bool           // there are none in the payload
+	encode   *codec.Encoder // nil: the payload stays
+	topic    string         // the last that was valid
 	lent     []mqtt.Message
 	ending   atomic.Bool // nothing more shall be read
 }
@@ -48,28 +51,54 @@ func (o *pubOptions) source(s *Stdio) (*source, error) {
 	if src.fill, err = o.filler(); err != nil {
 		return nil, err
 	}
-	switch {
-	case o.streams():
-		src.in = s.In
-		return src, nil
-	case o.input == "stdin-file", o.input == "file" && o.file == "-":
-		src.payload, err = readPayload("stdin", s.In)
-	case o.input == "file":
-		src.payload, err = readPayloadFile(o.flag("file").typed, o.file)
-	case o.input == "message":
-		src.payload = []byte(o.message)
-	}
-	if err != nil {
+	if src.encode, err = o.encoder(); err != nil {
 		return nil, err
 	}
-	if src.fill != nil {
-		if _, err = src.fill.parser.Parse(string(src.payload)); err != nil {
-			return nil, &usageError{text: plain(err)}
-		}
-	} else if src.payload, err = src.encoding.Decode(src.payload); err != nil {
-		return nil, &usageError{text: plain(err)}
+	if o.streams() {
+		src.in = s.In
+		return src, nil
 	}
-	return src, nil
+	if src.payload, err = o.payload(s); err != nil {
+		return nil, err
+	}
+	return src, src.prepare(o.input == "size")
+}
+
+// payload reads or makes the payload of a message that is no stream.
+func (o *pubOptions) payload(s *Stdio) ([]byte, error) {
+	switch {
+	case o.input == "stdin-file", o.input == "file" && o.file == "-":
+		return readPayload("stdin", s.In)
+	case o.input == "file":
+		return readPayloadFile(o.flag("file").typed, o.file)
+	case o.input == "message":
+		return []byte(o.message), nil
+	case o.input == "size":
+		return o.randomPayload(), nil
+	}
+	return nil, nil
+}
+
+// prepare does to the payload what need not be done for each message.
+func (s *source) prepare(random bool) (err error) {
+	switch {
+	case random:
+		s.verbatim, s.encoding = true, format.Raw
+	case s.fill != nil:
+		_, err = s.fill.parser.Parse(string(s.payload))
+	default:
+		s.payload, err = s.encoding.Decode(s.payload)
+	}
+	if err != nil {
+		return &usageError{text: plain(err)}
+	}
+	if s.encode != nil && (s.fill == nil || s.verbatim) {
+		if s.payload, err = s.encode.Encode(s.payload); err != nil {
+			return &exitError{code: exitFailed, err: errors.New("the payload: " + oneLine(plain(err)))}
+		}
+		s.encode = nil
+	}
+	return nil
 }
 
 // readPayloadFile reads a file that may be endless, such as a device.
@@ -124,8 +153,13 @@ func (s *source) borrow() *mqtt.Message {
 // make turns a record into a message. nil means that there is none.
 func (s *source) make(record []byte) (*mqtt.Message, error) {
 	if s.json {
-		return s.decodeJSON(record)
+		return s.encoded(s.decodeJSON(record))
 	}
+	return s.encoded(s.raw(record))
+}
+
+// raw makes a message of a record that is a payload, perhaps with a topic.
+func (s *source) raw(record []byte) (*mqtt.Message, error) {
 	name := s.message.Topic
 	var err error
 	if s.from != nil {
@@ -148,7 +182,10 @@ func (s *source) make(record []byte) (*mqtt.Message, error) {
 			return nil, err
 		}
 		name = string(filled)
-		if record, err = s.fill.fill(&s.fill.payload, record); err != nil {
+		if !s.verbatim {
+			record, err = s.fill.fill(&s.fill.payload, record)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

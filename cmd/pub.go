@@ -29,6 +29,8 @@ type pubOptions struct {
 	json        bool
 	from        topicFrom
 	encoding    format.Encoding
+	encode      string
+	size        int64
 	template    bool
 	csv         string
 	seed        uint64
@@ -58,7 +60,9 @@ func pubCommand(s *Stdio) *cli.Command {
 		in.toggle("null-message n", "the payload is empty; with -r this clears the retained message", &o.empty),
 		in.toggle("json", "each line of stdin is a message as sub --json prints it, topic and properties too; -t, -q and -r are for lines that do not say", &o.json),
 		in.toggle("nul", "each record of stdin that ends with NUL is a message", &o.nul),
+		in.value("size", "the payload is `SIZE` random bytes, such as 100, 1KB or 10MiB", o.readSize),
 		g.value("encoding", "`ENCODING` that the payload is given in: raw, hex or base64 (default: raw)", o.readEncoding).oneOf("raw", "hex", "base64"),
+		g.text("encode", "make the payload with `CODEC` of JSON, or pack it: see above", &o.encode).notEmpty(),
 		many.value("topic-from", "each line begins with its topic, and `SEPARATOR` parts it from the payload: space (-v of sub), tab, or any characters; "+
 			"json:.path takes the topic out of a line of JSON", o.readTopicFrom).oneOf("space", "tab", "json:."),
 		many.value("repeat", "publish the message `NUMBER` times, or forever", o.readRepeat),
@@ -66,7 +70,7 @@ func pubCommand(s *Stdio) *cli.Command {
 		many.value("rate", "publish `NUMBER` messages a second, or as 30/m or 5/h", o.pace.readRate),
 		many.toggle("template", "fill in ${i} ${uuid} ${rand:1-100} ${ts:rfc3339} ${env:NAME} ${csv:COLUMN} in topic and payload; $${ is ${ itself", &o.template),
 		many.text("csv", "`FILE` with a line of names and a line for each message, for ${csv:COLUMN}; it is published once without --repeat and -l", &o.csv).notEmpty(),
-		many.value("seed", "`NUMBER` that makes ${rand} and ${uuid} the same in each run", o.readSeed),
+		many.value("seed", "`NUMBER` that makes ${rand}, ${uuid} and the bytes of --size the same in each run", o.readSeed),
 	}
 	o.flags = append(o.flags, o.connect.props.propertyFlags("Message properties (MQTT 5)", "", mqtt.TypePublish, &o.connect.props.publish)...)
 	return &cli.Command{
@@ -82,7 +86,15 @@ Examples:
   mqt pub -h broker.example -u me --password-file pw -q 1 -r -t state -f state.json
   tail -f log | mqt pub -q 1 -t log -l
   mqt sub -t 'a/#' --json | jq -c 'select(.qos > 0)' | mqt pub -L mqtt://elsewhere --json
-  mqt pub -t 'dev/${i}/temp' -m '${rand:18.0-24.0}' --template --repeat 100 --rate 10/s`,
+  mqt pub -t 'dev/${i}/temp' -m '${rand:18.0-24.0}' --template --repeat 100 --rate 10/s
+  mqt pub -t cam/1 --encode 'gzip|cbor' -m '{"on":true}'
+
+--encode: json (which only checks), cbor, msgpack, protobuf:FILE#MESSAGE (.proto, or a descriptor set)
+and avro:SCHEMA.avsc are made of a payload that is JSON; gzip, zlib, zstd and base64 pack what the codec
+behind | made, or the payload. The words are those of sub --decode: what --encode 'gzip|cbor' makes,
+--decode '=gzip|cbor' reads. It works behind --encoding, which says how the payload is given, and behind
+--template; with --json on the payload of each line. JSON has no bytes: text stays text. A payload that
+is not what the codec needs ends the run, and the line is named.`,
 		Flags:  flags(o.flags, o.connect.flags(s, "publish")),
 		Action: func(c *cli.Context) error { return o.run(c.Context, s) },
 	}
@@ -134,7 +146,7 @@ func (o *pubOptions) chooseInput() error {
 	var all []*option
 	strongest := unset
 	for name, on := range map[string]bool{"message": true, "file": true, "stdin-file": o.stdin, "stdin-line": o.lines,
-		"null-message": o.empty, "json": o.json, "nul": o.nul, "topic-from": o.from != nil} {
+		"null-message": o.empty, "size": true, "json": o.json, "nul": o.nul, "topic-from": o.from != nil} {
 		if f := o.flag(name); on && f.given() {
 			all = append(all, f)
 			strongest = max(strongest, f.origin)
@@ -244,12 +256,10 @@ func (o *pubOptions) validate() error {
 		return &usageError{text: o.flag("repeat").typed + " is for one message"}
 	case o.pace.every > 0 && !o.connect.lasting:
 		return &usageError{text: o.flag("rate").typed + " is for more than one message", hint: "add --repeat NUMBER or -l"}
-	case !o.template && (o.csv != "" || o.flag("seed").given()):
-		name := "csv"
-		if o.csv == "" {
-			name = "seed"
-		}
-		return &usageError{text: o.flag(name).typed + " is for --template"}
+	case !o.template && o.csv != "":
+		return &usageError{text: o.flag("csv").typed + " is for --template"}
+	case !o.template && o.input != "size" && o.flag("seed").given():
+		return &usageError{text: o.flag("seed").typed + " is for --template and --size"}
 	case o.input == "json":
 		return nil
 	case o.topic == "" && o.from == nil:
@@ -275,6 +285,12 @@ func (o *pubOptions) validateInput() error {
 				return &usageError{text: f.typed + " and --json do not go together", hint: "each line says it"}
 			}
 		}
+	}
+	switch encode, encoding := o.flag("encode"), o.flag("encoding"); {
+	case o.input == "null-message" && encode.origin == fromArgs:
+		return &usageError{text: encode.typed + " and " + o.flag(o.input).typed + " do not go together", hint: "the payload of the second stays empty"}
+	case o.input == "size" && encoding.origin == fromArgs:
+		return &usageError{text: encoding.typed + " and " + o.flag(o.input).typed + " do not go together", hint: "the bytes of the second are raw"}
 	}
 	if o.from != nil && o.flag("topic").origin == fromArgs && !(o.template && strings.Contains(o.topic, "${topic}")) {
 		return &usageError{text: "-t and --topic-from both give the topic",

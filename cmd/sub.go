@@ -18,6 +18,7 @@ type subOptions struct {
 	connect      connectOptions
 	topics       []string
 	qos          []mqtt.QoS
+	identifiers  mqtt.Properties // Subscription Identifiers
 	unsubscribe  []string
 	filterOut    []string
 	allowPartial bool
@@ -140,6 +141,9 @@ func (o *subOptions) subscriptions() ([]mqtt.Subscription, error) {
 	if len(o.qos) > max(1, len(o.topics)) {
 		return nil, &usageError{text: fmt.Sprintf("-q is given %d times for %d topics", len(o.qos), len(o.topics)),
 			hint: "give it once for all, or once for each"}
+	}
+	if err := o.validateIdentifiers(); err != nil {
+		return nil, err
 	}
 	var subs []mqtt.Subscription
 	for i, filter := range o.topics {

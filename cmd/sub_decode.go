@@ -30,31 +30,38 @@ func (o *subOptions) decoder(s *Stdio) (*decoder, error) {
 	if len(specs) == 0 {
 		return nil, nil
 	}
-	flag := o.flag("decode")
-	var unread []error
-	table, err := codec.Parse(specs, func(path string) ([]byte, error) {
-		text, err := readFile(flag.typed, path)
-		if err != nil {
-			unread = append(unread, err)
-		}
-		return text, err
-	})
+	files := schemaFiles{flag: o.flag("decode").typed}
+	table, err := codec.Parse(specs, files.read)
 	if err != nil {
-		return nil, decodeFault(flag.typed, err, unread)
+		return nil, files.fault(err, "it is FILTER=CODEC, such as 'sensors/#=gzip|json' or =cbor for all topics")
 	}
 	return &decoder{table: table, s: s, told: make(map[string]bool)}, nil
 }
 
-// decodeFault tells a file that cannot be read from a mistake of usage. Not all
-// of unread are one: the compiler of Protocol Buffers asks for files that it
-// has itself.
-func decodeFault(flag string, err error, unread []error) error {
-	for _, e := range unread {
+// schemaFiles are those that a specification of codecs names.
+type schemaFiles struct {
+	flag   string
+	unread []error
+}
+
+func (f *schemaFiles) read(path string) ([]byte, error) {
+	text, err := readFile(f.flag, path)
+	if err != nil {
+		f.unread = append(f.unread, err)
+	}
+	return text, err
+}
+
+// fault tells a file that cannot be read from a mistake of usage. Not all of
+// unread are one: the compiler of Protocol Buffers asks for files that it has
+// itself.
+func (f *schemaFiles) fault(err error, hint string) error {
+	for _, e := range f.unread {
 		if errors.Is(err, e) {
 			return e
 		}
 	}
-	return &usageError{text: flag + " " + oneLine(plain(err)), hint: "it is FILTER=CODEC, such as 'sensors/#=gzip|json' or =cbor for all topics"}
+	return &usageError{text: f.flag + " " + oneLine(plain(err)), hint: hint}
 }
 
 // decode puts into m what its codec makes of the payload.

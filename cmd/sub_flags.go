@@ -30,6 +30,9 @@ func (o *subOptions) propertyFlags() []*option {
 	p := &o.connect.props
 	const properties = group("Properties of the subscription (MQTT 5)")
 	all := p.propertyFlags(properties, "", mqtt.TypeSubscribe, &p.subscribe)
+	i := slices.IndexFunc(all, func(f *option) bool { return f.names[0] == mqtt.SubscriptionIdentifier.String() })
+	identifier := o.identifierFlag(properties)
+	p.flags[len(p.flags)-len(all)+i], all[i] = identifier, identifier // only 5.0 has it
 	return append(all, p.propertyFlags(properties, "unsubscribe-", mqtt.TypeUnsubscribe, &p.unsubscribe)...)
 }
 

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"mqt/format"
@@ -163,11 +162,7 @@ func (r *subscriber) programs() (all []*jqProgram) {
 func (r *subscriber) subscribe(ctx context.Context, subs []mqtt.Subscription) error {
 	p := &r.o.connect.props
 	if len(subs) > 0 {
-		codes, err := r.c.Subscribe(ctx, subs, p.subscribe)
-		granted := slices.ContainsFunc(codes, func(code mqtt.ReasonCode) bool { return !code.Failed() })
-		if denied, ok := errors.AsType[*client.SubscribeError](err); ok && granted && r.o.allowPartial {
-			fmt.Fprintln(r.s.Err, "mqt sub:", plain(denied))
-		} else if err != nil {
+		if err := r.grant(ctx, subs); err != nil {
 			return r.failed(err)
 		}
 	}

@@ -45,14 +45,16 @@ _mqt() {
       '*--null-message[the payload is empty; with -r this clears the retained message]' \
       '*--json[each line of stdin is a message as sub --json prints it, topic and properties too; -t, -q and -r are for lines that do not say]' \
       '*--nul[each record of stdin that ends with NUL is a message]' \
+      '*--size[the payload is SIZE random bytes, such as 100, 1KB or 10MiB]:SIZE: ' \
       '*--encoding[ENCODING that the payload is given in\: raw, hex or base64 (default\: raw)]:ENCODING:(raw hex base64)' \
+      '*--encode[make the payload with CODEC of JSON, or pack it\: see above]:CODEC: ' \
       '*--topic-from[each line begins with its topic, and SEPARATOR parts it from the payload\: space (-v of sub), tab, or any characters; json\:.path takes the topic out of a line of JSON]:SEPARATOR:(space tab json:.)' \
       '*--repeat[publish the message NUMBER times, or forever]:NUMBER: ' \
       '*--repeat-delay[TIME between two of them]:TIME: ' \
       '*--rate[publish NUMBER messages a second, or as 30/m or 5/h]:NUMBER: ' \
       '*--template[fill in ${i} ${uuid} ${rand\:1-100} ${ts\:rfc3339} ${env\:NAME} ${csv\:COLUMN} in topic and payload; $${ is ${ itself]' \
       '*--csv[FILE with a line of names and a line for each message, for ${csv\:COLUMN}; it is published once without --repeat and -l]:FILE:_files' \
-      '*--seed[NUMBER that makes ${rand} and ${uuid} the same in each run]:NUMBER: ' \
+      '*--seed[NUMBER that makes ${rand}, ${uuid} and the bytes of --size the same in each run]:NUMBER: ' \
       '*--payload-format-indicator[payload format indicator of the message, 0|1]:0|1: ' \
       '*--message-expiry-interval[message expiry interval of the message, a NUMBER]:NUMBER: ' \
       '*--content-type[content type of the message, a TEXT]:TEXT: ' \
@@ -212,7 +214,7 @@ _mqt() {
       '*--exec-parallel[NUMBER of commands that run at a time (default\: 1, which keeps the order)]:NUMBER: ' \
       '*--exec-timeout[TIME after which a command is ended, and has failed (default\: none)]:TIME: ' \
       '*--exec-fail[WHAT when a command fails\: continue (its message is not acknowledged, and stays in a kept session), refuse (MQTT 5\: the server is told, and forgets it) or stop (default\: continue)]:WHAT:(continue refuse stop)' \
-      '*--subscription-identifier[subscription identifier of SUBSCRIBE, a NUMBER]:NUMBER: ' \
+      '*--subscription-identifier[NUMBER that the server puts on the messages of a subscription; given once it is for all topics, repeated for one after the other]:NUMBER: ' \
       '*--user-property[user property KEY=VALUE of SUBSCRIBE; may be repeated]:KEY=VALUE: ' \
       '*--unsubscribe-user-property[user property KEY=VALUE of UNSUBSCRIBE; may be repeated]:KEY=VALUE: ' \
       '*--profile[NAME of a profile to take what is not said here from\: see mqt profile --help]:NAME:{compadd -- ${(f)"$(mqt profile ls 2>/dev/null | cut -f1)"}}' \

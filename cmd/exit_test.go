@@ -51,6 +51,7 @@ func TestExitCodes(t *testing.T) {
 		{&connectFailure{"u", context.Canceled}, 1, "u: interrupted"},
 		{&connectFailure{"u", &client.ConnectError{Err: &mqtt.Error{Code: mqtt.MalformedPacket, Text: "flags"}}}, 1, "u: the answer is not MQTT: flags"},
 		{&connectFailure{"u", dialError("proxy", &transport.ProxyError{Proxy: "socks5://p", Err: io.EOF})}, 1, "u: the proxy socks5://p: it closed the connection without an answer"},
+		{&connectFailure{"u", dialError("proxy", &transport.ProxyError{Proxy: "socks5://p", Err: &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}})}, 1, "u: the proxy socks5://p: it closed the connection without an answer"},
 		{errors.Join(errors.New("a"), errors.New("b")), 1, "a; b"},
 	} {
 		if got := exitCode(tt.err); got != tt.want {

@@ -189,7 +189,7 @@ func explainProxy(url string, e *transport.ProxyError) (text, hint string) {
 	switch text = cause.Error(); {
 	case errors.Is(e.Err, syscall.ECONNREFUSED):
 		return before + "connection refused", "is the proxy running there?"
-	case errors.Is(e.Err, io.EOF):
+	case errors.Is(e.Err, io.EOF), errors.Is(e.Err, syscall.ECONNRESET): // which of them is the kernel's choice
 		return before + "it closed the connection without an answer", ""
 	case strings.Contains(text, "authentication"):
 		return before + text, "does it want a user and a password? As in --proxy " + scheme + "://USER:PASSWORD@HOST"

@@ -27,6 +27,7 @@ type member struct {
 
 	served  bool        // it was connected
 	resumes bool        // it has a Session and said goodbye
+	asked   bool        // for a Session: the Server may have it, even if no answer came
 	down    atomic.Bool // the connection is gone
 	wire    *wiring     // nil: its connections are not touched
 }
@@ -194,6 +195,7 @@ func (m *member) connect(ctx context.Context, due time.Duration) error {
 	if err != nil {
 		return err
 	}
+	m.asked = m.asked || o.KeepSession
 	c, err := client.Connect(ctx, o)
 	if err != nil {
 		return err
@@ -324,7 +326,7 @@ func (r *runner) goodbye(s *Step, last bool) {
 	members := r.membersOf(s)
 	r.each(context.Background(), len(members), MaxConnecting, 0, func(i int, _ time.Duration) {
 		m := members[i]
-		if m.c == nil && !m.resumes {
+		if m.c == nil && !m.resumes && !(last && m.asked) {
 			return
 		}
 		if !last {

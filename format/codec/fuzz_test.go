@@ -15,8 +15,15 @@ func fuzz(f *testing.F, spec string, seeds ...[]byte) {
 		f.Add("spBv1.0/g/NBIRTH/n", s)
 		f.Add("spBv1.0/g/DDATA/n/d", s)
 	}
+	f.Add("cleared", []byte{})
 	f.Fuzz(func(t *testing.T, topic string, payload []byte) {
 		d := table.Decode(topic, payload)
+		if d == nil {
+			if len(payload) > 0 {
+				t.Error("nothing was decoded")
+			}
+			return
+		}
 		if d.Err != nil {
 			if _, ok := errors.AsType[*Error](d.Err); !ok || d.Text != nil {
 				t.Errorf("%v with %q", d.Err, d.Text)

@@ -68,12 +68,16 @@ func FuzzUnpack(f *testing.F) {
 		f.Add(spec, packed(f, spec, []byte(`{"a":[1,2,3]}`)))
 	}
 	f.Add("base64", []byte("eyJhIjpbMSwyLDNdfQ=="))
+	f.Add("gzip", []byte{})
 	f.Fuzz(func(t *testing.T, spec string, payload []byte) {
 		table, err := Parse([]string{"=" + spec + "|json"}, testFile)
 		if err != nil {
 			return
 		}
-		if d := table.Decode("t", payload); d.Err == nil && !json.Valid(d.Text) {
+		switch d := table.Decode("t", payload); {
+		case d == nil && len(payload) > 0:
+			t.Error("nothing was decoded")
+		case d != nil && d.Err == nil && !json.Valid(d.Text):
 			t.Errorf("no JSON: %q", d.Text)
 		}
 	})

@@ -3,7 +3,6 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -344,6 +343,8 @@ func (o *connectOptions) options(s *Stdio) (client.Options, error) {
 			return c, err
 		}
 		o.observeTLS(c.DialOptions.TLS, s)
+	} else {
+		o.observePlain(s, e)
 	}
 	if c.Will, err = o.willMessage(); err != nil {
 		return c, err
@@ -507,19 +508,6 @@ func (o *connectOptions) willMessage() (*mqtt.Will, error) {
 		}
 	}
 	return &mqtt.Will{Topic: w.topic, Payload: payload, QoS: w.qos, Retain: w.retain, Properties: o.props.will}, nil
-}
-
-// observeTLS tells on stderr of handshakes, with -d, and that keys are written.
-func (o *connectOptions) observeTLS(c *tls.Config, s *Stdio) {
-	if o.tls.keylog != "" {
-		fmt.Fprintf(s.Err, "mqt: %s: whoever has %s can read the connection\n", o.flag["tls-keylog"].typed, o.tls.keylog)
-	}
-	if o.debug {
-		c.VerifyConnection = func(state tls.ConnectionState) error {
-			fmt.Fprintf(s.Err, "%s -- %s\n", time.Now().Format(debugTime), visible(showTLS(state)))
-			return nil
-		}
-	}
 }
 
 // debugTime begins a line of -d.

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
+
+	"mqt/mqtt/transport"
 )
 
 // tlsOptions are the flags of TLS.
@@ -148,4 +151,26 @@ func (o *tlsOptions) trust(pool *x509.CertPool) error {
 		return &tlsFileError{text: "--capath: no certificate in " + o.capath, hint: "its files must be PEM"}
 	}
 	return nil
+}
+
+// observePlain tells on stderr that flags of TLS are without effect: the connection is not as safe as they look.
+func (o *connectOptions) observePlain(s *Stdio, e *transport.Endpoint) {
+	for _, name := range []string{"key", "insecure", "tls-version", "ciphers", "tls-alpn", "tls-sni"} {
+		if f := o.flag[name]; f.origin == fromArgs && !o.tls.off {
+			fmt.Fprintf(s.Err, "mqt: %s is without effect: %s has no TLS; --tls or mqtts:// turns it on\n", f.typed, e)
+		}
+	}
+}
+
+// observeTLS tells on stderr of handshakes, with -d, and that keys are written.
+func (o *connectOptions) observeTLS(c *tls.Config, s *Stdio) {
+	if o.tls.keylog != "" {
+		fmt.Fprintf(s.Err, "mqt: %s: whoever has %s can read the connection\n", o.flag["tls-keylog"].typed, o.tls.keylog)
+	}
+	if o.debug {
+		c.VerifyConnection = func(state tls.ConnectionState) error {
+			fmt.Fprintf(s.Err, "%s -- %s\n", time.Now().Format(debugTime), visible(showTLS(state)))
+			return nil
+		}
+	}
 }

@@ -174,6 +174,8 @@ func TestRequestsAreBounded(t *testing.T) {
 		"header by header":          {start, "X-A: b\r\n", time.Second, context.DeadlineExceeded},
 		"a body instead of frames":  {start + "\r\n", "x", time.Second, nil},
 		"line ends before the line": {"", "\r\n", time.Second, nil},
+		"MQTT without WebSocket":    {"", "\x10", time.Second, errNoRequest},
+		"TLS":                       {"", "\x16", time.Second, errNoRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,10 @@ type requestReader struct {
 	done bool
 }
 
-var errRequestTooLarge = errors.New("the request is larger than 16 KiB")
+var (
+	errRequestTooLarge = errors.New("the request is larger than 16 KiB")
+	errNoRequest       = errors.New("no HTTP request")
+)
 
 func (r *requestReader) Read(p []byte) (int, error) {
 	if r.done {
@@ -80,6 +83,9 @@ func (l *link) upgradeServer(ln *Listener) error {
 			return nil, reject(http.StatusForbidden, "origin not allowed")
 		}
 		return nil, nil
+	}
+	if b, err := br.Peek(1); err == nil && (b[0] < 'A' || b[0] > 'Z') { // MQTT or TLS, which would wait for an answer
+		return errNoRequest
 	}
 	rw := struct {
 		io.Reader

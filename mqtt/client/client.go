@@ -74,6 +74,7 @@ type Client struct {
 // running are the Options that matter after connecting.
 type running struct {
 	onMessage     func(*Client, *mqtt.Publish, string) bool
+	onReceived    func(uint64)
 	onState       func(State, error)
 	trace         func(Direction, mqtt.Packet)
 	reconnect     *Backoff
@@ -90,7 +91,8 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{opt: opt, version: opt.Version, clientID: opt.ClientID, run: running{
-		onMessage: o.OnMessage, onState: o.OnState, trace: o.Trace, reconnect: o.Reconnect, credentials: o.Credentials,
+		onMessage: o.OnMessage, onReceived: o.OnReceived, onState: o.OnState, trace: o.Trace, reconnect: o.Reconnect,
+		credentials:   o.Credentials,
 		receiveBuffer: opt.ReceiveBuffer, autoAck: o.AutoAck,
 	}}
 	if c.version == 0 {

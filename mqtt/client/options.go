@@ -115,6 +115,10 @@ type Options struct {
 	// acknowledged if need be. False: it goes to Receive. It must not block, nor
 	// call a method that waits.
 	OnMessage func(c *Client, p *mqtt.Publish, topic string) (handled bool)
+	// OnReceived is told that the Server has received a QoS 2 message: each PUBREC
+	// that is no failure, with the token given to [Batch.Publish]; a repeated one
+	// again. It is called as [Done] is, and before it.
+	OnReceived func(token uint64)
 	// OnState is told each change of State, in order; err is why a connection or
 	// an attempt ended. It must not block, nor call a method that waits.
 	OnState func(s State, err error)

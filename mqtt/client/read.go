@@ -174,8 +174,16 @@ func (l *link) packet(pkt mqtt.Packet) error {
 		o, err = l.onPuback(p)
 		code = p.ReasonCode
 	case *mqtt.Pubrec:
-		o, err = l.onPubrec(p)
+		var received bool
+		o, received, err = l.onPubrec(p)
 		code = p.ReasonCode
+		if received {
+			c.mu.Unlock()
+			if f := c.run.onReceived; f != nil {
+				f(o.token)
+			}
+			return nil
+		}
 	case *mqtt.Pubcomp:
 		o = l.onPubcomp(p)
 	case *mqtt.Pubrel:
@@ -213,22 +221,23 @@ func (l *link) onPuback(p *mqtt.Puback) (outgoing, error) {
 	return o, publishError(&p.Ack)
 }
 
-// onPubrec answers PUBREL, or ends a QoS 2 flow. mu is held.
-func (l *link) onPubrec(p *mqtt.Pubrec) (outgoing, error) {
+// onPubrec answers PUBREL, or ends a QoS 2 flow. mu is held. received: o is the
+// message that the Server has now.
+func (l *link) onPubrec(p *mqtt.Pubrec) (o outgoing, received bool, err error) {
 	o, release, ok := l.c.send.Pubrec(p.PacketID, p.ReasonCode)
 	switch {
 	case release:
 		l.useful = true
 		l.ack(mqtt.TypePubrel, p.PacketID, mqtt.Success)
-		return outgoing{}, nil
+		return o, true, nil
 	case !ok:
 		if !p.ReasonCode.Failed() {
 			l.ack(mqtt.TypePubrel, p.PacketID, mqtt.PacketIdentifierNotFound)
 		}
-		return outgoing{}, nil
+		return outgoing{}, false, nil
 	}
 	l.progress, l.useful = true, true
-	return o, publishError(&p.Ack)
+	return o, false, publishError(&p.Ack)
 }
 
 // onPubcomp ends a QoS 2 flow. mu is held.

@@ -34,7 +34,7 @@ import (
 
 const (
 	checkTimeout = 3 * time.Minute
-	startTimeout = 20 * time.Second
+	startTimeout = 60 * time.Second
 )
 
 // interopServer is a broker of its own for one test, so that nothing of another test is in it.

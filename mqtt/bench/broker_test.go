@@ -34,7 +34,7 @@ func startBroker(t *testing.T) string {
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		bye, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		bye, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 		defer cancel()
 		if err := b.Shutdown(bye); err != nil {
 			t.Error(err)

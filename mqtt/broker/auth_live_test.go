@@ -45,7 +45,7 @@ func scramBroker(t *testing.T) (url string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { served <- b.Serve(ctx, l) }()
 	t.Cleanup(func() {
-		bye, done := context.WithTimeout(context.Background(), 10*time.Second)
+		bye, done := context.WithTimeout(context.Background(), 60*time.Second)
 		defer done()
 		if err := b.Shutdown(bye); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -122,7 +122,7 @@ func TestScramByPaho(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &pahoScram{method, keys.NewConversation(), make(chan struct{}, 2)}
-		c := paho.NewClient(paho.ClientConfig{ClientID: "paho", Conn: conn, AuthHandler: s, PacketTimeout: 10 * time.Second})
+		c := paho.NewClient(paho.ClientConfig{ClientID: "paho", Conn: conn, AuthHandler: s, PacketTimeout: 60 * time.Second})
 		first, _ := s.conv.Step("")
 		ack, err := c.Connect(t.Context(), &paho.Connect{ClientID: "paho", CleanStart: true, KeepAlive: 60,
 			Properties: &paho.ConnectProperties{AuthMethod: method, AuthData: []byte(first)}})

@@ -83,7 +83,7 @@ func (b *live) stop() {
 			b.t.Error(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.t.Context()), 60*time.Second)
 	defer cancel()
 	if err := b.Shutdown(ctx); err != nil {
 		b.t.Error(err)

@@ -81,7 +81,7 @@ func (b *live) webSocket(frames []byte) string {
 	b.t.Helper()
 	nc := b.dial()
 	defer nc.Close()
-	if err := nc.SetDeadline(time.Now().Add(10 * time.Second)); err != nil { // only a failing test waits that long
+	if err := nc.SetDeadline(time.Now().Add(60 * time.Second)); err != nil { // only a failing test waits that long
 		b.t.Fatal(err)
 	}
 	request := "GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +

@@ -46,7 +46,7 @@ func serve(t *testing.T) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { served <- b.Serve(ctx, l) }()
 	t.Cleanup(func() {
-		if err := b.Shutdown(deadline(t, 10*time.Second)); err != nil {
+		if err := b.Shutdown(deadline(t, 60*time.Second)); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
 		cancel()
@@ -83,7 +83,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func roundTrip(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
-	ctx := deadline(t, 30*time.Second)
+	ctx := deadline(t, 60*time.Second)
 	c := dial(t, ctx, client.Options{URL: url, Version: v, ClientID: "round-trip", TopicAliasMaximum: 10})
 	if _, err := c.Subscribe(ctx, []mqtt.Subscription{{Filter: "round/#", QoS: qos}}, nil); err != nil {
 		t.Fatal(err)
@@ -336,7 +336,7 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 // A Session that is kept brings what came while its client was away.
 func TestAway(t *testing.T) {
 	servers(t, func(t *testing.T, url string) {
-		ctx := deadline(t, 20*time.Second)
+		ctx := deadline(t, 60*time.Second)
 		id := fmt.Sprint("away-", rand.Uint32())
 		o := client.Options{URL: url, ClientID: id, KeepSession: true, SessionExpiryInterval: 60}
 		c := dial(t, ctx, o)

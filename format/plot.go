@@ -88,6 +88,12 @@ func nines(share float64) float64 { return -math.Log10(1 - share) }
 
 func pow10(x float64) float64 { return math.Pow(10, x) }
 
+// plotTop is the room above the lines for the name of the vertical axis, and bandRow what the names of phases take below it.
+const (
+	plotTop = 22
+	bandRow = 13
+)
+
 // frame is where the lines of a plot are, in the units of the SVG.
 type frame struct {
 	left, top, right, bottom float64
@@ -110,7 +116,10 @@ func (f *frame) y(v float64) float64 {
 
 // svg draws it; names and texts are escaped.
 func (pl *plot) svg(title string, width, height float64) template.HTML {
-	f := &frame{left: 52, top: 22, right: width - 14, bottom: height - 38, xMax: max(pl.xMax, 1e-9), log: pl.yLog}
+	f := &frame{left: 52, top: plotTop, right: width - 14, bottom: height - 38, xMax: max(pl.xMax, 1e-9), log: pl.yLog}
+	if len(pl.areas) > 1 {
+		f.top += bandRow
+	}
 	ticks := pl.scale(f)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img"><title>%s</title>`, width, height, html.EscapeString(title))
@@ -121,7 +130,7 @@ func (pl *plot) svg(title string, width, height float64) template.HTML {
 		}
 		fmt.Fprintf(&b, `<rect class="area a%d" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s</title></rect>`, i%2, x, f.top, w, f.bottom-f.top, html.EscapeString(safe(a.name)))
 		if name := safe(a.name); len(pl.areas) > 1 && float64(7*len(name)) < w {
-			fmt.Fprintf(&b, `<text class="band" x="%.1f" y="%.1f">%s</text>`, x+3, f.top+12, html.EscapeString(name))
+			fmt.Fprintf(&b, `<text class="band" x="%.1f" y="%.1f">%s</text>`, x+3, f.top-5, html.EscapeString(name))
 		}
 	}
 	for _, t := range ticks {

@@ -14,7 +14,7 @@ func (b *Broker) prepare(o *transport.ListenOptions) {
 	o.Conn.Budget = &b.memory
 	o.Conn.InLimit = int(min(uint64(b.opt.MaximumPacketSize)+64<<10, math.MaxInt32))
 	if !b.opt.Portable {
-		o.Loops = &b.loops
+		o.Conn.Loops = &b.loops
 	}
 	if o.HandshakeTimeout == 0 {
 		o.HandshakeTimeout = b.opt.ConnectTimeout

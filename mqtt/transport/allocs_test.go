@@ -51,8 +51,8 @@ func TestNoAllocations(t *testing.T) {
 // A turn of a loop allocates nothing, either.
 func TestNoAllocationsInALoop(t *testing.T) {
 	l := newLoop(&Loops{}, nil)
-	c := &Conn{nc: fakeNet{}, sock: &one{data: make([]byte, 1030)}, opt: Options{}.withDefaults()}
-	p := &polled{c: c, all: l.all, loop: l, fd: -1}
+	c := &Conn{nc: fakeNet{}, sock: &one{data: make([]byte, 1030)}, opt: Options{Loops: l.all}.withDefaults()}
+	p := &polled{c: c, loop: l, fd: -1}
 	e := &partial{c: c}
 	c.poll, c.h = p, e
 	round := func() {

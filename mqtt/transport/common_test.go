@@ -214,7 +214,7 @@ func echo(c *Conn) Handler {
 
 var everyScheme = []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "mqtts://127.0.0.1:0", "ws://127.0.0.1:0", "wss://localhost:0", "unix"}
 
-// eachEngine runs f once with Loops, for listeners that can use them, and once without.
+// eachEngine runs f once with Loops, and once without.
 func eachEngine(t *testing.T, f func(t *testing.T, loops *Loops)) {
 	t.Run("goroutines", func(t *testing.T) { f(t, nil) })
 	t.Run("loops", func(t *testing.T) { f(t, &Loops{}) })
@@ -226,7 +226,7 @@ func everyServer(t *testing.T, f func(t *testing.T, url string, o ListenOptions,
 		t.Run(url, func(t *testing.T) {
 			server, client := certs(t)
 			if strings.HasPrefix(url, "mqtt://") || url == "unix" {
-				eachEngine(t, func(t *testing.T, loops *Loops) { f(t, url, ListenOptions{Loops: loops}, DialOptions{}) })
+				eachEngine(t, func(t *testing.T, loops *Loops) { f(t, url, ListenOptions{Conn: Options{Loops: loops}}, DialOptions{}) })
 				return
 			}
 			f(t, url, ListenOptions{TLS: server}, DialOptions{TLS: client})
@@ -234,9 +234,11 @@ func everyServer(t *testing.T, f func(t *testing.T, url string, o ListenOptions,
 	}
 }
 
-// everywhere is everyServer with a server that echoes.
-func everywhere(t *testing.T, f func(t *testing.T, url string, o DialOptions)) {
-	everyServer(t, func(t *testing.T, url string, o ListenOptions, d DialOptions) { f(t, serve(t, url, o, echo), d) })
+// everywhere is everyServer with a server that echoes. near is for the other end: both have the same engine.
+func everywhere(t *testing.T, f func(t *testing.T, url string, d DialOptions, near Options)) {
+	everyServer(t, func(t *testing.T, url string, o ListenOptions, d DialOptions) {
+		f(t, serve(t, url, o, echo), d, Options{Loops: o.Conn.Loops})
+	})
 }
 
 // pair returns two ends of a TCP connection.

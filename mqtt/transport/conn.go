@@ -58,13 +58,22 @@ type Conn struct {
 }
 
 // New prepares nc to be driven by a handler that [Conn.Start] is given, so that the handler can know its Conn first.
-// The Conn owns nc from now on. A connection that Dial or a Listener made is taken apart: its TLS and WebSocket layers
-// are worked on bytes, between the socket and Feed. Any other net.Conn is read by a goroutine that blocks in Read.
+// The Conn owns nc from now on, which is of no use to anybody else any more. A connection that Dial or a Listener made is
+// taken apart: its TLS and WebSocket layers are worked on bytes, between the socket and Feed. Any other net.Conn is read by
+// a goroutine that blocks in Read.
 func New(nc net.Conn, o Options) *Conn {
+	if o.Loops != nil {
+		return newConn(nc, o.Loops.share(o))
+	}
 	return newConn(nc, o.withDefaults())
 }
 
 func newConn(nc net.Conn, opt *Options) *Conn {
+	if opt.Loops != nil {
+		if c := takeOver(nc, opt); c != nil {
+			return c
+		}
+	}
 	c := &Conn{nc: nc, opt: opt}
 	if l, ok := nc.(*link); ok {
 		c.nc = l.Conn

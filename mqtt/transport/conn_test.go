@@ -8,9 +8,9 @@ import (
 )
 
 func TestEchoEveryScheme(t *testing.T) {
-	everywhere(t, func(t *testing.T, url string, o DialOptions) {
+	everywhere(t, func(t *testing.T, url string, d DialOptions, near Options) {
 		r := newRecorder()
-		c := New(dial(t, url, o), Options{})
+		c := New(dial(t, url, d), near)
 		c.Start(r)
 		var want []byte
 		var b Batch
@@ -38,8 +38,8 @@ func TestEchoEveryScheme(t *testing.T) {
 }
 
 func TestPlainUseOfDialledConn(t *testing.T) {
-	everywhere(t, func(t *testing.T, url string, o DialOptions) {
-		nc := dial(t, url, o)
+	everywhere(t, func(t *testing.T, url string, d DialOptions, _ Options) {
+		nc := dial(t, url, d)
 		want := bytes.Repeat([]byte("0123456789"), 1000)
 		if _, err := nc.Write(want); err != nil {
 			t.Fatal(err)

@@ -105,29 +105,72 @@ func (e *epoll) close() {
 	_ = syscall.Close(e.fd)
 }
 
-// accepted is a polled connection, all of it in one piece.
-type accepted struct {
+// polledConn is a connection that Loops drive, all of it in one piece.
+type polledConn struct {
 	Conn
 	polled
 	socket
 }
 
-// socket is an accepted descriptor: the sock and the net.Conn of a polled Conn. Close and CloseWrite are called with the
+// socket is a descriptor of our own: the sock and the net.Conn of a polled Conn. Close and CloseWrite are called with the
 // Conn's mu held, and Close by the owner alone.
 type socket struct {
 	c    *Conn
 	fd   int
 	peer netip.AddrPort // invalid for a Unix socket
+	path bool           // a Unix socket's peer has one
 }
 
-// newAccepted returns a Conn that all will drive.
-func newAccepted(fd int, peer netip.AddrPort, opt *Options, all *Loops) *Conn {
-	a := &accepted{}
+// newPolled returns a Conn that opt.Loops will drive.
+func newPolled(fd int, peer netip.AddrPort, opt *Options) *Conn {
+	a := &polledConn{}
 	c := &a.Conn
 	a.socket = socket{c: c, fd: fd, peer: peer}
-	a.polled.c, a.polled.all, a.polled.fd = c, all, fd
+	a.polled.c, a.polled.fd = c, fd
 	c.opt, c.poll, c.sock, c.nc = opt, &a.polled, &a.socket, &a.socket
 	return c
+}
+
+// takeOver returns a Conn for the socket of nc that opt.Loops will drive, nil if it has none of the system's. nc is closed
+// then, and with it what the runtime knows of the socket, which lives on in a duplicate of the descriptor.
+func takeOver(nc net.Conn, opt *Options) *Conn {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil
+	}
+	fd, ok := duplicate(nc)
+	if !ok {
+		return nil
+	}
+	var peer netip.AddrPort
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		peer = a.AddrPort()
+		peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+	}
+	_ = nc.Close()
+	c := newPolled(fd, peer, opt)
+	c.nc.(*socket).path = !peer.IsValid()
+	return c
+}
+
+// duplicate returns a second descriptor of s.
+func duplicate(s any) (fd int, ok bool) {
+	sc, ok := s.(syscall.Conn)
+	if !ok {
+		return -1, false
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return -1, false
+	}
+	var errno syscall.Errno
+	err = rc.Control(func(own uintptr) {
+		var n uintptr
+		n, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, own, syscall.F_DUPFD_CLOEXEC, 0)
+		fd = int(n)
+	})
+	return fd, err == nil && errno == 0
 }
 
 func (d *socket) read(p []byte) (int, error) {
@@ -178,19 +221,34 @@ func (d *socket) RemoteAddr() net.Addr {
 	if d.peer.IsValid() {
 		return net.TCPAddrFromAddrPort(d.peer)
 	}
+	if d.path {
+		if sa := d.name(syscall.Getpeername); sa != nil {
+			return sa
+		}
+	}
 	return &net.UnixAddr{Name: "@", Net: "unix"} // as for most clients
 }
 
-func (d *socket) LocalAddr() net.Addr {
+// name asks the system for an address, nil: the socket is closed.
+func (d *socket) name(get func(int) (syscall.Sockaddr, error)) net.Addr {
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
-	if d.fd >= 0 {
-		if sa, err := syscall.Getsockname(d.fd); err == nil {
-			if unix, ok := sa.(*syscall.SockaddrUnix); ok {
-				return &net.UnixAddr{Name: unix.Name, Net: "unix"}
-			}
-			return net.TCPAddrFromAddrPort(addrPort(sa))
-		}
+	if d.fd < 0 {
+		return nil
+	}
+	sa, err := get(d.fd)
+	if err != nil {
+		return nil
+	}
+	if unix, ok := sa.(*syscall.SockaddrUnix); ok {
+		return &net.UnixAddr{Name: unix.Name, Net: "unix"}
+	}
+	return net.TCPAddrFromAddrPort(addrPort(sa))
+}
+
+func (d *socket) LocalAddr() net.Addr {
+	if a := d.name(syscall.Getsockname); a != nil {
+		return a
 	}
 	if d.peer.IsValid() {
 		return &net.TCPAddr{}
@@ -233,21 +291,13 @@ func newAcceptor(nl net.Listener) *acceptor {
 	default:
 		return nil
 	}
-	rc, err := nl.(syscall.Conn).SyscallConn()
-	if err != nil {
+	fd, ok := duplicate(nl)
+	if !ok {
 		return nil
 	}
-	var fd uintptr
-	var errno syscall.Errno
-	err = rc.Control(func(own uintptr) {
-		// Accepted sockets inherit it; Go sets it for each.
-		_ = syscall.SetsockoptInt(int(own), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-		fd, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, own, syscall.F_DUPFD_CLOEXEC, 0)
-	})
-	if err != nil || errno != 0 {
-		return nil
-	}
-	f := os.NewFile(fd, "listener")
+	// Accepted sockets inherit it; Go sets it for each.
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	f := os.NewFile(uintptr(fd), "listener")
 	raw, err := f.SyscallConn()
 	if err != nil {
 		_ = f.Close()

@@ -28,7 +28,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		return
 	}
 	told := make(chan error, 100)
-	url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Loops: &Loops{}, OnError: func(_ net.Addr, err error) {
+	url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Conn: Options{Loops: &Loops{}}, OnError: func(_ net.Addr, err error) {
 		select {
 		case told <- err:
 		default:
@@ -85,7 +85,7 @@ func TestAddresses(t *testing.T) {
 		var local string
 		for i, loops := range []*Loops{nil, {}} {
 			got := make(chan addrs, 1)
-			u := serve(t, url, ListenOptions{Loops: loops}, func(c *Conn) Handler {
+			u := serve(t, url, ListenOptions{Conn: Options{Loops: loops}}, func(c *Conn) Handler {
 				got <- addrs{c.RemoteAddr(), c.LocalAddr()}
 				return echo(c)
 			})
@@ -107,7 +107,7 @@ func TestAddresses(t *testing.T) {
 
 // What an idle connection costs here, in one piece.
 func TestSizeOfAnIdleConnection(t *testing.T) {
-	if n := unsafe.Sizeof(accepted{}); n > 384 {
+	if n := unsafe.Sizeof(polledConn{}); n > 384 {
 		t.Errorf("%d bytes", n)
 	}
 }

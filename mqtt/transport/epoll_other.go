@@ -20,4 +20,6 @@ func (*acceptor) next() (int, netip.AddrPort, error) {
 }
 func (*acceptor) close() error { return nil }
 
-func newAccepted(int, netip.AddrPort, *Options, *Loops) *Conn { return nil }
+func newPolled(int, netip.AddrPort, *Options) *Conn { return nil }
+
+func takeOver(net.Conn, *Options) *Conn { return nil }

@@ -38,8 +38,9 @@ func newFakeLoops(most int) *fakeLoops {
 func (s *fakeLoops) drive(f *fake, nc net.Conn, o Options) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	o.Loops = &s.Loops
 	c := &Conn{nc: nc, sock: f, opt: o.withDefaults()}
-	c.poll = &polled{c: c, all: &s.Loops, fd: len(s.fakes)}
+	c.poll = &polled{c: c, fd: len(s.fakes)}
 	s.fakes = append(s.fakes, f)
 	return c
 }

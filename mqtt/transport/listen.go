@@ -25,10 +25,6 @@ type ListenOptions struct {
 	// Conn is what every accepted connection is driven with.
 	Conn Options
 
-	// Loops, if given, drive the connections that have neither TLS nor WebSocket, where the platform can do that. All
-	// others, and without Loops all, have a goroutine each.
-	Loops *Loops
-
 	// TLS must hold a certificate for mqtts and wss. Without NextProtos, mqtts speaks "mqtt" and wss "http/1.1" by ALPN.
 	TLS *tls.Config
 
@@ -129,7 +125,7 @@ func newListener(nl net.Listener, e *Endpoint, o ListenOptions) *Listener {
 	if e.TLS() {
 		l.tls = serverTLS(o.TLS, e)
 	}
-	if o.Loops != nil && !e.TLS() && !e.WebSocket() {
+	if l.conn.Loops != nil && !e.TLS() && !e.WebSocket() {
 		l.bare = newAcceptor(nl)
 	}
 	return l
@@ -247,10 +243,13 @@ func (l *Listener) Serve(ctx context.Context, accept func(*Conn) Handler) error 
 		return err
 	}
 	if l.bare != nil {
-		if err := l.opt.Loops.acquire(); err != nil {
+		if err := l.conn.Loops.acquire(); err != nil {
 			l.report(nil, fmt.Errorf("transport: accept on %s: no event loops, goroutines will do: %w", l.ep.String(), err))
+			opt := *l.conn
+			opt.Loops = nil
+			l.conn = &opt
 		} else {
-			defer l.opt.Loops.release()
+			defer l.conn.Loops.release()
 			acceptOne = func() error { return l.acceptBare(accept) }
 		}
 	}
@@ -325,7 +324,7 @@ func (l *Listener) handle(ctx context.Context, nc net.Conn, accept func(*Conn) H
 func (l *Listener) acceptBare(accept func(*Conn) Handler) error {
 	fd, peer, err := l.bare.next()
 	if err == nil {
-		begin(newAccepted(fd, peer, l.conn, l.opt.Loops), accept)
+		begin(newPolled(fd, peer, l.conn), accept)
 	}
 	return err
 }

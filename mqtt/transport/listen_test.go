@@ -96,7 +96,7 @@ func testAcceptMayRefuse(t *testing.T, loops *Loops) {
 	seen := make(chan net.Addr, 2)
 	closing := newRecorder()
 	first := true
-	url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Loops: loops}, func(c *Conn) Handler {
+	url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Conn: Options{Loops: loops}}, func(c *Conn) Handler {
 		seen <- c.RemoteAddr()
 		if first {
 			first = false
@@ -217,7 +217,7 @@ func TestAcceptErrorsAreOutlived(t *testing.T) {
 
 func TestTenMegabytes(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 10<<16)
-	everywhere(t, func(t *testing.T, url string, o DialOptions) {
+	everywhere(t, func(t *testing.T, url string, d DialOptions, near Options) {
 		r := newRecorder()
 		got := 0
 		r.feed = func(_ *Batch, p []byte) (int, error) {
@@ -230,7 +230,7 @@ func TestTenMegabytes(t *testing.T) {
 			got = len(p)
 			return len(p), io.ErrNoProgress // any error, to end it
 		}
-		c := New(dial(t, url, o), Options{})
+		c := New(dial(t, url, d), near)
 		c.Start(r)
 		if !c.AppendShared(nil, []byte("h"), body) {
 			t.Fatal("refused")
@@ -246,7 +246,7 @@ func TestHalfClose(t *testing.T) { eachEngine(t, testHalfClose) }
 
 func testHalfClose(t *testing.T, loops *Loops) {
 	for _, url := range []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "unix"} {
-		nc := dial(t, serve(t, url, ListenOptions{Loops: loops}, echo), DialOptions{})
+		nc := dial(t, serve(t, url, ListenOptions{Conn: Options{Loops: loops}}, echo), DialOptions{})
 		want := bytes.Repeat([]byte("x"), 3<<20)
 		go func() {
 			_, _ = nc.Write(want)

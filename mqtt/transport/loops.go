@@ -8,9 +8,13 @@ import (
 )
 
 // Loops drive connections in a few goroutines, one for each processor at most, in the place of one for each connection:
-// an idle connection costs a tenth of the memory then, and a message less processor time. Only sockets that a Listener has
-// accepted, with neither TLS nor WebSocket, can be driven so, and only on Linux; all others keep their goroutine. Several
-// Listeners may share Loops. The zero value is ready, and costs nothing once nobody uses it any more.
+// an idle connection costs a tenth of the memory then, and a message less processor time. Only plain TCP and Unix sockets,
+// with neither TLS nor WebSocket, can be driven so, and only on Linux; all others keep their goroutine. Listeners and
+// connections that were dialled may share Loops. The zero value is ready: the first loop is opened for the first user, and
+// none is left once nobody uses them any more.
+//
+// A handler that blocks, or works for long, holds up all connections of its loop, not its own alone. One connection gains
+// nothing from Loops.
 //
 // Waking few threads is cheaper than waking many, so the first loop gets all connections until it is busy; then the next
 // is opened, and who is too busy gives away some of those that have something to do.
@@ -18,6 +22,7 @@ type Loops struct {
 	mu    sync.Mutex
 	users int // Listeners that serve, and connections
 	all   []*loop
+	opt   *Options // of the last connection that New made
 
 	// Of tests.
 	open     func() (poller, error) // default newPoller
@@ -63,6 +68,17 @@ func (s *Loops) release() {
 		l.end()
 	}
 	s.all = nil
+}
+
+// share returns o for a connection: most have the same, and keep it once.
+func (s *Loops) share(o Options) *Options {
+	opt := o.withDefaults()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opt == nil || *s.opt != *opt {
+		s.opt = opt
+	}
+	return s.opt
 }
 
 // grow opens one more loop. mu is held.

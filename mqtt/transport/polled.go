@@ -9,8 +9,7 @@ import (
 // the goroutine, with the loop as the reader. Nobody touches the descriptor who does not hold flushing or is the loop, and
 // only the loop closes it.
 type polled struct {
-	c   *Conn
-	all *Loops
+	c *Conn
 
 	// Guarded by the Conn's mu.
 	loop   *loop // nil before Start and when the socket is closed; changed by the loop alone
@@ -57,7 +56,7 @@ type wait struct {
 
 // start finds the connection its loop. False: there is none, and a goroutine has to do. mu is held.
 func (p *polled) start() bool {
-	l, err := p.all.place()
+	l, err := p.c.opt.Loops.place()
 	if err != nil {
 		p.c.reason(err)
 		p.c.abort(err)

@@ -155,7 +155,7 @@ func TestStressSockets(t *testing.T) {
 	everyServer(t, func(t *testing.T, url string, o ListenOptions, d DialOptions) {
 		accepted := make(chan *stressed, 1)
 		// Close must not give up on a busy machine: what is sent is what is checked.
-		o.Conn = Options{OutLimit: 1 << 16, CloseTimeout: time.Minute}
+		o.Conn.OutLimit, o.Conn.CloseTimeout = 1<<16, time.Minute
 		u := serve(t, url, o, func(c *Conn) Handler {
 			s := newStressed(c)
 			accepted <- s
@@ -243,7 +243,7 @@ func testCloseRaces(t *testing.T, loops *Loops) {
 				c *Conn
 			}
 			accepted := make(chan end, 1)
-			url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Loops: loops, Conn: Options{Linger: linger}}, func(c *Conn) Handler {
+			url := serve(t, "mqtt://127.0.0.1:0", ListenOptions{Conn: Options{Loops: loops, Linger: linger}}, func(c *Conn) Handler {
 				r := newRecorder()
 				r.feed = func(bt *Batch, p []byte) (int, error) { c.Append(bt, p); return len(p), nil }
 				accepted <- end{r, c}
@@ -251,7 +251,7 @@ func testCloseRaces(t *testing.T, loops *Loops) {
 			})
 			for i := range 200 {
 				r := newRecorder()
-				c := New(dial(t, url, DialOptions{}), Options{Linger: -1})
+				c := New(dial(t, url, DialOptions{}), Options{Linger: -1, Loops: loops})
 				c.Start(r)
 				far := <-accepted
 				if i%2 == 0 {

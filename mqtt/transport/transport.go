@@ -87,6 +87,10 @@ type Options struct {
 	// Linger bounds how long the socket stays half open after Close has flushed, to let the peer read the last packet
 	// before a reset could destroy it. Closed is not delayed by it. Default DefaultLinger; negative means not at all.
 	Linger time.Duration
+
+	// Loops, if given, drive the connections that are sockets of the system's, with neither TLS nor WebSocket, where the
+	// platform can do that. All others, and without Loops all, have a goroutine each.
+	Loops *Loops
 }
 
 // withDefaults returns o with its zero fields filled in.

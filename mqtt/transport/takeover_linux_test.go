@@ -1,0 +1,90 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+// A connection that was dialled is driven by Loops if it is a socket of the system's and nothing else.
+func TestTakeOver(t *testing.T) {
+	for _, url := range []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "unix"} {
+		loops := &Loops{}
+		u := serve(t, url, ListenOptions{}, echo)
+		nc := dial(t, u, DialOptions{})
+		local, remote := nc.LocalAddr().String(), nc.RemoteAddr().String()
+		c := New(nc, Options{Loops: loops})
+		if c.poll == nil {
+			t.Fatalf("%s: a goroutine would read", url)
+		}
+		if _, err := nc.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: the net.Conn is left open: %v", url, err)
+		}
+		if got := c.RemoteAddr().String(); got != remote {
+			t.Errorf("%s: the peer is %s, was %s", url, got, remote)
+		}
+		if got := c.LocalAddr().String(); got != local {
+			t.Errorf("%s: we are %s, were %s", url, got, local)
+		}
+		if n := len(loops.all); n != 0 {
+			t.Errorf("%s: %d loops before the first connection has started", url, n)
+		}
+		r := newRecorder()
+		c.Start(r)
+		c.Append(nil, []byte("hello"))
+		r.waitFor(t, func(got []byte) bool { return string(got) == "hello" })
+		c.Close(nil)
+		if err := r.end(t); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: Closed(%v)", url, err)
+		}
+	}
+}
+
+// wrapped is more than the socket in it.
+type wrapped struct{ net.Conn }
+
+func TestTakeOverNothingElse(t *testing.T) {
+	server, client := certs(t)
+	loops := &Loops{}
+	for _, url := range []string{"mqtts://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0", "mqtt://127.0.0.1:0"} {
+		nc := dial(t, serve(t, url, ListenOptions{TLS: server}, echo), DialOptions{TLS: client})
+		if strings.HasPrefix(url, "mqtt:") {
+			nc = wrapped{nc}
+		}
+		c := New(nc, Options{Loops: loops})
+		if c.poll != nil {
+			t.Errorf("%s: a loop would read", url)
+		}
+		r := newRecorder()
+		c.Start(r)
+		c.Append(nil, []byte("hello"))
+		r.waitFor(t, func(got []byte) bool { return string(got) == "hello" })
+		c.Abort(nil)
+		if err := r.end(t); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: Closed(%v)", url, err)
+		}
+	}
+}
+
+// A Conn that is never started gives its descriptor back.
+func TestTakeOverAndClose(t *testing.T) {
+	for _, end := range []func(*Conn){func(c *Conn) { c.Close(nil) }, func(c *Conn) { c.Abort(nil) }} {
+		a, b := pair(t)
+		end(New(a, Options{Loops: &Loops{}}))
+		if _, err := b.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the peer read %v", err)
+		}
+		b.Close()
+	}
+}
+
+// Connections with equal options share them.
+func TestShareOptions(t *testing.T) {
+	loops := &Loops{}
+	a, b, other := loops.share(Options{Loops: loops}), loops.share(Options{Loops: loops}), loops.share(Options{Loops: loops, OutLimit: 5})
+	if a != b || a == other || other.OutLimit != 5 || a.OutLimit != DefaultOutLimit {
+		t.Errorf("%p %p %p", a, b, other)
+	}
+}

@@ -51,7 +51,7 @@ func benchBounds() []time.Duration {
 }
 
 func benchLatencies() []string {
-	return []string{"connect", "reconnect", "sub_ack", "first_message", "pub_ack", "pub_comp", "e2e", "lag"}
+	return []string{"connect", "reconnect", "sub_ack", "first_message", "pub_ack", "pub_rec", "pub_comp", "e2e", "lag"}
 }
 
 func newBenchMetrics() *benchMetrics {

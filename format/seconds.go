@@ -50,7 +50,7 @@ func secondRate(n int64, s *bench.Second) float64 {
 
 // AppendHDRLog writes the histograms of a bench run in the log format of
 // HdrHistogram (version 1.3), in ns, which HistogramLogReader and the
-// HistogramLogAnalyzer read: each second of e2e, pub_ack, pub_comp and lag, and
+// HistogramLogAnalyzer read: each second of e2e, pub_ack, pub_rec, pub_comp and lag, and
 // of what has no seconds the whole run, as one interval. The tag is the
 // metric's name. Times count from the beginning of the measurement.
 func AppendHDRLog(dst []byte, r *bench.Report) ([]byte, error) {

@@ -113,6 +113,9 @@ func (m *member) bare() (client.Options, error) {
 	o.KeepSession, o.SessionExpiryInterval = g.KeepSession, g.Expiry
 	if m.pub != nil {
 		o.InFlight = g.InFlight
+		if m.pub.qos == mqtt.QoS2 {
+			o.OnReceived = m.pub.received
+		}
 	}
 	if m.sub != nil {
 		o.OnMessage = m.sub.onMessage
@@ -379,7 +382,8 @@ func (m *member) forget(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	o.KeepSession, o.SessionExpiryInterval, o.Reconnect, o.OnState, o.OnMessage = false, 0, nil, nil, nil
+	o.KeepSession, o.SessionExpiryInterval, o.Reconnect = false, 0, nil
+	o.OnState, o.OnMessage, o.OnReceived = nil, nil, nil
 	c, err := client.Connect(ctx, o)
 	if err != nil {
 		return // the Server is gone, or does not want us

@@ -173,7 +173,8 @@ func (t *tally) blobs() map[string]string {
 	for _, b := range []struct {
 		name string
 		ms   []metric
-	}{{"e2e", []metric{endToEnd0, endToEnd1, endToEnd2}}, {"pub_ack", []metric{pubAck}}, {"pub_comp", []metric{pubComp}}, {"lag", []metric{lag}}} {
+	}{{"e2e", []metric{endToEnd0, endToEnd1, endToEnd2}}, {"pub_ack", []metric{pubAck}}, {"pub_rec", []metric{pubRec}},
+		{"pub_comp", []metric{pubComp}}, {"lag", []metric{lag}}} {
 		if h := t.sum(b.ms...); h != nil {
 			all[b.name] = blob(h)
 		}

@@ -42,7 +42,7 @@ type Snapshot struct {
 
 // Buckets counts the latencies of the last second up to each bound, which
 // ascend, as a histogram of Prometheus does: n are all, sum is theirs together.
-// name is one of [Latency.All]: e2e, pub_ack, pub_comp, connect, reconnect,
+// name is one of [Latency.All]: e2e, pub_ack, pub_rec, pub_comp, connect, reconnect,
 // sub_ack, first_message, lag. What it tells is lost with the return of the
 // function that the Snapshot was given to.
 func (s *Snapshot) Buckets(name string, bounds []time.Duration) (upTo []uint64, n uint64, sum time.Duration) {

@@ -54,10 +54,11 @@ type publisher struct {
 	done     client.Done
 }
 
-// flight is one message under way. It is not changed until its end.
+// flight is one message under way. Its message is not changed until its end.
 type flight struct {
 	m        mqtt.Message
 	kind     kind
+	received bool // by the Server, which has sent PUBREC
 	seq      uint64
 	intended time.Duration
 	buf      []byte // what Payload lies in
@@ -79,7 +80,7 @@ func (p *publisher) flight(k kind, intended time.Duration) (uint32, *flight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i, f := p.spare()
-	f.kind, f.intended = k, intended
+	f.kind, f.intended, f.received = k, intended, false
 	switch k {
 	case measured:
 		// Counted first: the message may arrive before Publish returns.
@@ -213,6 +214,21 @@ func (p *publisher) back(present bool) {
 	if p.blocked.CompareAndSwap(true, false) {
 		p.shard.wakeFor(p)
 	}
+}
+
+// received is told each PUBREC that is no failure; it may come again.
+func (p *publisher) received(token uint64) {
+	now := p.r.now()
+	p.mu.Lock()
+	f := p.flights[token]
+	k, intended, again := f.kind, f.intended, f.received
+	f.received = true
+	p.mu.Unlock()
+	p.rec.mu.Lock()
+	if k == p.rec.kind && !again {
+		p.rec.cur.record(pubRec, now-intended)
+	}
+	p.rec.mu.Unlock()
 }
 
 // ended is told the end of a flight.

@@ -301,7 +301,7 @@ type Latency struct {
 	SubAck         *Distribution `json:"sub_ack,omitempty"`   // SUBSCRIBE to SUBACK
 	// FirstMessage is from SUBSCRIBE to the first retained message.
 	FirstMessage *Distribution `json:"first_message,omitempty"`
-	// PubAck is to PUBACK, PubComp to PUBCOMP, E2E to the subscriber's first
+	// PubAck is to PUBACK, PubRec to PUBREC, PubComp to PUBCOMP, E2E to the subscriber's first
 	// delivery: from the intended send time.
 	PubAck  *Distribution `json:"pub_ack,omitempty"`
 	PubRec  *Distribution `json:"pub_rec,omitempty"`
@@ -355,7 +355,8 @@ type Second struct {
 	E2EN      int64         `json:"e2e_n"`
 	AckP99    time.Duration `json:"ack_p99_ns"` // PUBACK and PUBCOMP
 	// HDR are the histograms of this second, as in Distribution, by the names of
-	// [Latency.All]: e2e, pub_ack, pub_comp, lag.
+	// [Latency.All]: e2e, pub_ack, pub_rec, pub_comp,
+	// lag.
 	HDR map[string]string `json:"hdr,omitempty"`
 }
 

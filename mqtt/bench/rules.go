@@ -64,7 +64,7 @@ func metricKinds() map[string]metricKind {
 		"connect": {latency: []metric{connect}}, "connect.dial": {latency: []metric{connectDial}},
 		"connect.connack": {latency: []metric{connectConnack}}, "reconnect": {latency: []metric{reconnect}},
 		"sub_ack": {latency: []metric{subAck}}, "first_message": {latency: []metric{firstMessage}},
-		"pub_ack": {latency: []metric{pubAck}}, "pub_comp": {latency: []metric{pubComp}},
+		"pub_ack": {latency: []metric{pubAck}}, "pub_rec": {latency: []metric{pubRec}}, "pub_comp": {latency: []metric{pubComp}},
 		"e2e":      {latency: []metric{endToEnd0, endToEnd1, endToEnd2}},
 		"e2e_qos0": {latency: []metric{endToEnd0}}, "e2e_qos1": {latency: []metric{endToEnd1}}, "e2e_qos2": {latency: []metric{endToEnd2}},
 		"e2e_service": {latency: []metric{service}}, "lag": {latency: []metric{lag}},

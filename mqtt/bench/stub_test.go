@@ -31,6 +31,8 @@ type stub struct {
 	holdFrom, holdFor time.Duration
 	// after n measured messages the subscribers' connections are cut.
 	cutAfter uint64
+	// compAfter is how long a PUBREL waits for its PUBCOMP.
+	compAfter time.Duration
 
 	began  time.Time
 	mu     sync.Mutex
@@ -188,6 +190,11 @@ func (c *stubConn) handle(n int, pkt mqtt.Packet) bool {
 	case *mqtt.Publish:
 		c.publish(p)
 	case *mqtt.Pubrel:
+		if c.s.compAfter > 0 {
+			c.s.mu.Unlock()
+			time.Sleep(c.s.compAfter)
+			c.s.mu.Lock()
+		}
 		c.send(&mqtt.Pubcomp{Ack: ackOf(p.PacketID, 0)})
 	case *mqtt.Pubrec:
 		c.send(&mqtt.Pubrel{Ack: ackOf(p.PacketID, 0)})

@@ -46,6 +46,7 @@ type Broker struct {
 	retained retention
 
 	publishers publishers
+	retries    retries
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -79,6 +80,7 @@ func New(o Options) (*Broker, error) {
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.b, b.retained.timer.owner = b, &b.retained
 	b.publishers.b, b.publishers.timer.owner = b, &b.publishers
+	b.retries.b, b.retries.timer.owner = b, &b.retries
 	if b.store != nil {
 		if err := b.load(); err != nil {
 			return nil, err

@@ -241,7 +241,7 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack 
 		if old != nil {
 			old.vacate()
 			old.end(t)
-			t.wait = t.wait || t.stagedOps() > 0 // a Session that is said to be gone is
+			t.wait = t.wait || old.durable() // a Session that is said to be gone is
 		}
 		s.vacate()
 		if s.welcome(t, c, p, connack) {

@@ -21,6 +21,9 @@ type keeper struct {
 	disk    onDisk
 	late    queue     // behind what is on disk, or too much to be kept in memory
 	reading bool      // somebody reads the next of what is on disk
+	shared  bool      // there was a shared message
+	leaving bool      // the Session has ended and hands those over: see handover.go
+	handing bool      // somebody is about it
 	left    time.Time // when the connection ended
 }
 
@@ -168,7 +171,7 @@ func (s *session) stageEnqueue(t *turn, w queued) {
 	d, k := w.d, t.stage()
 	share := ""
 	if d.group != nil {
-		share = d.group.share
+		share, s.keep.shared = d.group.share, true
 	}
 	k.batch.Enqueue(s.keep.id, w.at, store.Delivery{Message: d.m.kept(s.b), QoS: d.qos, Retain: d.retain, Identifiers: d.ids, Share: share})
 	k.enqueued = append(k.enqueued, placed{s, w.at})
@@ -193,7 +196,7 @@ func (s *session) finished(t *turn, w queued) {
 	if w.at == 0 || !s.durable() || w.at >= s.keep.next {
 		return
 	}
-	if p := s.keep.pendingAt(w.at); p != nil && !p.k.committed.Load() {
+	if p := s.keep.pendingAt(w.at); p != nil && (p.k.again || !p.k.committed.Load()) {
 		p.acked = true // the store does not have it yet
 		return
 	}
@@ -203,7 +206,7 @@ func (s *session) finished(t *turn, w queued) {
 // settled is what became of a message that was pending: it is durable, or the
 // client does not get it, unless it has it.
 func (s *session) settled(t *turn, at store.Position, err error) {
-	if s.ended {
+	if s.ended && !s.keep.leaving {
 		return
 	}
 	k := s.keep
@@ -409,11 +412,23 @@ func (s *session) stageWillDone(t *turn) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || !s.durable() || s.conn != nil {
-		return
-	}
-	t.stage().batch.PutSession(s.keep.id, s.record(s.keep.left))
+	k := t.stage()
+	k.will = s
+	s.stageRecord(&k.batch)
 	t.commit()
+}
+
+// stageRecord puts down a Session that has no connection, as it is now.
+func (s *session) stageRecord(b *store.Batch) {
+	switch {
+	case !s.durable() || s.conn != nil:
+	case !s.ended:
+		b.PutSession(s.keep.id, s.record(s.keep.left))
+	case s.keep.leaving:
+		b.PutSession(s.keep.id, s.gone())
+	default:
+		b.EndSession(s.keep.id)
+	}
 }
 
 func (s *session) stageSubscribe(t *turn, sub *subscription) {
@@ -458,16 +473,27 @@ func (s *session) stagePubrec(t *turn, w queued) {
 	}
 }
 
-// endStored is the end of the Session.
+// endStored is the end of the Session. With a will that is still to be published
+// the store keeps that first.
 func (s *session) endStored(t *turn) {
-	if s.keep == nil {
+	k := s.keep
+	if k == nil {
 		return
 	}
-	t.tally.waiting -= int64(s.keep.disk.n)
-	if s.keep.id != 0 {
-		t.stage().batch.EndSession(s.keep.id)
+	t.tally.waiting -= int64(k.disk.n)
+	s.keep = &keeper{id: k.id, next: k.next, sent: k.sent, leaving: k.leaving, handing: k.handing}
+	if k.leaving {
+		s.keep.pending = k.pending
 	}
-	s.keep = &keeper{id: s.keep.id, next: s.keep.next}
+	switch {
+	case k.id == 0:
+	case k.leaving || s.will != nil:
+		b := &store.Batch{} // before what publishes the will or hands over
+		b.PutSession(k.id, s.gone())
+		s.b.store.Commit(b, nil)
+	default:
+		t.stage().batch.EndSession(k.id)
+	}
 }
 
 // stageRetain and stageClear put down retained messages, but for our own.

@@ -15,16 +15,24 @@ func (b *Broker) load() error {
 	t := b.beginTurn(nil)
 	defer t.end()
 	wall := time.Now()
+	var replaced []*session
 	for x, err := range b.store.Sessions() {
 		if err != nil {
 			return fmt.Errorf("broker: load: %w", err)
 		}
 		if old := b.sessions[x.ClientID]; old != nil {
-			// The power failed between a new Session and the end of the one before it.
-			b.loadedTwice(t, old, x)
-			continue
+			// The power failed between a new Session and the end of the one before it:
+			// the store gives them in the order of their age.
+			replaced = append(replaced, old)
+			b.mu.Lock()
+			b.disown(old)
+			b.mu.Unlock()
 		}
 		b.loadSession(t, x, wall)
+	}
+	for _, old := range replaced { // when all are there whom it may leave something to
+		old.setWill(t, nil)
+		old.end(t)
 	}
 	for x, err := range b.store.Retained() {
 		if err != nil {
@@ -37,25 +45,12 @@ func (b *Broker) load() error {
 	return nil
 }
 
-// loadedTwice keeps the younger of two Sessions of a client. The store gives them
-// in the order of their age.
-func (b *Broker) loadedTwice(t *turn, old *session, x *store.Saved) {
-	if x.ID < old.keep.id {
-		t.stage().batch.EndSession(x.ID)
-		return
-	}
-	old.mu.Lock()
-	old.setWill(t, nil)
-	old.finish(t)
-	b.loadSession(t, x, time.Now())
-}
-
 func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 	b.serial++
 	s := &session{b: b, serial: b.serial, clientID: x.ClientID, username: x.Username, kept: true, expiry: x.Expiry}
 	s.timer.owner = s
 	s.sender.UsePool(&b.pool)
-	s.keep = &keeper{id: x.ID, next: x.Next, sent: x.Sent}
+	s.keep = &keeper{id: x.ID, next: x.Next, sent: x.Sent, shared: x.Shared}
 	s.keep.disk = onDisk{n: x.Count, bytes: int(x.Bytes) + messageCost*x.Count, from: x.First}
 	s.charge(t, recordCost(x.ClientID, x.Username))
 	t.tally.waiting += int64(x.Count)

@@ -20,7 +20,10 @@ type commitment struct {
 	enqueued []placed // the messages in it
 	sent     []placed // up to where Sessions have sent
 	received []mqtt.PacketID
+	leaving  []*session // who may hand over when this is durable
+	will     *session   // whose will was published
 
+	again   bool     // nobody can be told of a failure: see retries
 	c       *conn    // whose answers wait, nil: nobody's
 	acks    []byte   // these
 	storing *storing // and the packet that waits as a whole
@@ -79,8 +82,9 @@ func (k *commitment) commit() (full bool) {
 	for _, p := range k.sent {
 		k.batch.Sent(p.s.keep.id, p.at)
 	}
+	k.sent = nil
 	switch {
-	case k.c != nil || len(k.enqueued) > 0:
+	case k.c != nil || k.again && !k.batch.Empty() || len(k.enqueued) > 0 || len(k.leaving) > 0:
 		full = k.b.store.Commit(&k.batch, k.done)
 	case !k.batch.Empty():
 		k.b.store.Commit(&k.batch, nil)
@@ -115,6 +119,9 @@ func (c *conn) commit(t *turn) {
 
 // done is called by the store, in the order of the commits.
 func (k *commitment) done(err error) {
+	if k.fullAgain(err) {
+		return
+	}
 	t := k.b.beginTurn(nil)
 	if err != nil {
 		k.fail(t, err)
@@ -133,6 +140,9 @@ func (k *commitment) done(err error) {
 		}
 	}
 	t.end()
+	if err == nil && len(k.leaving) > 0 {
+		k.handOver()
+	}
 }
 
 // settle tells the Sessions what became of their messages.
@@ -148,6 +158,8 @@ func (k *commitment) settle(t *turn, err error) {
 			s.trim(t)
 			s.pump(t)
 			s.noteWaiting()
+		} else {
+			s.handOverNext(t)
 		}
 		s.mu.Unlock()
 	}

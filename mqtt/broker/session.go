@@ -339,6 +339,9 @@ func (s *session) finish(t *turn) {
 	s.displace()
 	s.ended = true
 	subs, w := s.subs.all(), s.will
+	if s.leaves() {
+		s.leave(t)
+	}
 	left := s.unfinished(t)
 	s.endStored(t)
 	s.charge(t, -s.held)
@@ -353,8 +356,12 @@ func (s *session) finish(t *turn) {
 	for _, sub := range subs {
 		s.b.unroute(sub)
 	}
-	for _, d := range left {
-		d.group.handOver(t, d)
+	if len(left) > 0 {
+		t.apart(func() {
+			for _, d := range left {
+				d.group.handOver(t, d)
+			}
+		})
 	}
 	if w != nil {
 		s.b.publishWill(t, s, w)
@@ -363,9 +370,11 @@ func (s *session) finish(t *turn) {
 
 // unfinished lists the shared messages that another member may have: QoS 1 not
 // acknowledged, and those never sent. QoS 2 under way waits for its client
-// [MQTT-4.8.2-4] and may not be given to another [MQTT-4.8.2-5].
+// [MQTT-4.8.2-4] and may not be given to another [MQTT-4.8.2-5]. What the store has
+// is handed over from there.
 func (s *session) unfinished(t *turn) []*delivery {
 	var left []*delivery
+	leaving := s.keep != nil && s.keep.leaving
 	for _, e := range s.sender.All() {
 		d := e.Value.d
 		if d == nil {
@@ -373,7 +382,7 @@ func (s *session) unfinished(t *turn) []*delivery {
 		}
 		s.flying -= d.size()
 		t.release(d)
-		if e.State == flow.PublishQoS1 && d.group != nil {
+		if e.State == flow.PublishQoS1 && d.group != nil && !leaving {
 			left = append(left, d)
 		}
 	}
@@ -383,7 +392,7 @@ func (s *session) unfinished(t *turn) []*delivery {
 	}
 	for _, q := range queues {
 		for !q.empty() {
-			if d := t.pop(q).d; d.group != nil {
+			if d := t.pop(q).d; d.group != nil && !leaving {
 				left = append(left, d)
 			}
 		}

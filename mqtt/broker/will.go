@@ -22,8 +22,13 @@ func newWill(p *mqtt.Connect) *will {
 
 // publishWill publishes the will of s [MQTT-3.1.2-8], [MQTT-3.1.1: 3.1.2-8], as
 // its Will Retain says [MQTT-3.1.2-14], [MQTT-3.1.2-15]. Its properties travel in
-// their order [MQTT-3.1.3-10], but for the delay; its expiry counts from now.
+// their order [MQTT-3.1.3-10], but for the delay; its expiry counts from now. It and
+// the record without it are one commitment of their own.
 func (b *Broker) publishWill(t *turn, s *session, w *will) {
+	t.apart(func() { b.publishWillIn(t, s, w) })
+}
+
+func (b *Broker) publishWillIn(t *turn, s *session, w *will) {
 	if acl := b.acl.Load(); acl != nil && !s.rightsBy(acl).MayPublish(w.Topic) { // any more
 		b.count.deniedPublish.Add(1)
 		b.opt.Log.Info("will denied", "client", s.clientID, "user", s.username, "topic", w.Topic)

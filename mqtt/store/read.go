@@ -142,6 +142,7 @@ func (c *sessionCursors) fillQueue(s *Saved, prefix []byte) error {
 			s.First = at
 		}
 		s.Last = at
+		s.Shared = s.Shared || e.share != ""
 		s.Count++
 		s.Bytes += int64(e.size)
 		return nil

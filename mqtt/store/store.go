@@ -155,6 +155,8 @@ type Saved struct {
 	Bytes int64
 	// First and Last are the places of these, 0 if there are none.
 	First, Last Position
+	// Shared tells that some of these came by a shared subscription.
+	Shared bool
 	// Sent is up to where messages have been sent, as far as is known.
 	Sent Position
 	// Next is the first position that may be given out. It is greater than any that

@@ -210,6 +210,7 @@ func (s *session) saved(id store.SessionID, first store.Position) *store.Saved {
 			x.First = at
 		}
 		x.Last = at
+		x.Shared = x.Shared || s.queue[at].Share != ""
 		x.Count++
 		x.Bytes += int64(s.queue[at].Size())
 	}

@@ -75,8 +75,8 @@ func Dump(s store.Store) (string, error) {
 			fmt.Fprintf(&w, "  sub %+v\n", sub)
 		}
 		slices.Sort(x.Received)
-		fmt.Fprintf(&w, "  received %v released %v count %d bytes %d from %d to %d sent %d\n", x.Received, x.Released,
-			x.Count, x.Bytes, x.First, x.Last, x.Sent)
+		fmt.Fprintf(&w, "  received %v released %v count %d bytes %d from %d to %d shared %v sent %d\n", x.Received, x.Released,
+			x.Count, x.Bytes, x.First, x.Last, x.Shared, x.Sent)
 		if err := dumpQueue(&w, s, x); err != nil {
 			return "", err
 		}

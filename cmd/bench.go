@@ -132,7 +132,11 @@ func (o *benchOptions) client(s *Stdio) (client.Options, error) {
 	if strings.Contains(t.cert+t.key, "${") { // one for each client
 		o.certs, o.keys, t.cert, t.key, t.on = t.cert, t.key, "", "", true
 	}
-	return o.connect.options(s)
+	c, err := o.connect.options(s)
+	if !o.portable {
+		c.Transport.Loops = &transport.Loops{}
+	}
+	return c, err
 }
 
 // measure starts a broker if need be, runs a plan and writes the report.

@@ -7,6 +7,7 @@ import (
 
 	"mqt/mqtt"
 	"mqt/mqtt/bench"
+	"mqt/mqtt/transport"
 )
 
 // calibrateFor is how long each QoS is measured.
@@ -26,7 +27,7 @@ func (o *benchOptions) calibrate(ctx context.Context, s *Stdio) error {
 			Role: bench.RolePub, Publishers: 10, QoS: []mqtt.QoS{q}, Max: true, InFlight: 100, InProcess: true, NoTracking: true,
 			WarmUp: time.Second, Duration: calibrateFor, Dial: benchDial,
 		}
-		sc.Client.Endpoint = own.endpoint
+		sc.Client.Endpoint, sc.Client.Transport.Loops = own.endpoint, &transport.Loops{}
 		rep, err := bench.Run(ctx, sc, nil)
 		if err != nil {
 			return benchFailed(own.endpoint.String(), err)

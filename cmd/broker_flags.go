@@ -56,8 +56,11 @@ func brokerFlags(o *brokerOptions) []*option {
 }
 
 // readEngine chooses what drives the connections.
-func (o *brokerOptions) readEngine(s string) error {
-	o.limits.Portable = s == "portable"
+func (o *brokerOptions) readEngine(s string) error { return chooseEngine(s, &o.limits.Portable) }
+
+// chooseEngine reads the name of an engine.
+func chooseEngine(s string, portable *bool) error {
+	*portable = s == "portable"
 	switch {
 	case s != "auto" && s != "portable" && s != "epoll":
 		return errors.New("it is auto, portable or epoll")

@@ -184,6 +184,9 @@ func newRunner(p Plan, progress func(Snapshot)) (*runner, error) {
 			r.breaks = r.breaks || a.Kind != Exec && a.Kind != TakeOver
 		}
 	}
+	if r.breaks {
+		r.s.Client.Transport.Loops = nil // they keep the sockets to themselves
+	}
 	size := 0
 	for i := range p.Groups {
 		size = max(size, p.Groups[i].Size, p.Groups[i].MaxSize)

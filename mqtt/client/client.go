@@ -9,6 +9,19 @@
 // with, and holds no buffer while it is idle. All methods may be called from
 // any goroutine.
 //
+// # Many Clients
+//
+// By default each Client reads with a goroutine of its own. That is the right
+// thing for one Client, or a few: nothing has to be set up for it, and a callback
+// that blocks holds up that Client alone. A process with thousands of them lets
+// them share transport.Loops, in Options.Transport: each costs a fraction of the
+// memory then, and less processor time. In return no callback may block:
+// OnMessage, OnReceived, OnState and [Done] are called by the loop, and what one
+// of them waits for, all Clients of that loop wait for. So they must not write to
+// a file or a terminal, send to a channel that may be full, or hold a lock that
+// somebody holds while doing so. Receive, Publish, and everything else that the
+// Client's user calls, may block as ever.
+//
 //	client.go     Client: state, waiting, the end
 //	connect.go    CONNECT, CONNACK, the fall-back to 3.1.1
 //	auth.go       AUTH, SCRAM

@@ -135,7 +135,7 @@ func (c *Client) attempt(ctx context.Context) error {
 	c.mu.Lock()
 	if c.stopping {
 		c.mu.Unlock()
-		nc.Close()
+		l.conn.Abort(ErrClosed)
 		return &ConnectError{Err: ErrClosed}
 	}
 	p := c.connectPacket()
@@ -150,7 +150,7 @@ func (c *Client) attempt(ctx context.Context) error {
 	}
 	if err != nil {
 		c.mu.Unlock()
-		nc.Close()
+		l.conn.Abort(err)
 		return &ConnectError{Err: err}
 	}
 	c.link = l

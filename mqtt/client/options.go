@@ -40,7 +40,9 @@ type Options struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 	// Transport is what each Network Connection is driven with. Its OutLimit
 	// bounds what was published but not sent: the default is DefaultSendBuffer
-	// here.
+	// here. Its Loops are for many Clients in one process, which share them; see
+	// the package for what they ask of callbacks. Where Authentication or Trace is set
+	// they are not used.
 	Transport transport.Options
 
 	// Version is the protocol version. Default: 5.0, and once 3.1.1 if the
@@ -278,6 +280,9 @@ func (o Options) prepare() (*Options, error) {
 	}
 	if o.Authentication != nil {
 		o.Version = mqtt.V50 // no fall-back: it would do without
+	}
+	if o.Authentication != nil || o.Trace != nil {
+		o.Transport.Loops = nil // they may work for long, or write to a slow file
 	}
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, DefaultConnectTimeout)
 	o.Transport.OutLimit = cmp.Or(o.Transport.OutLimit, DefaultSendBuffer)

@@ -58,7 +58,7 @@ func (r *runner) actOne(ctx context.Context, a *Action, start time.Duration) {
 // shell runs a command as people write it.
 func shell(ctx context.Context, command string) *exec.Cmd {
 	if runtime.GOOS == "windows" {
-		return exec.CommandContext(ctx, "cmd", "/c", command)
+		return exec.CommandContext(ctx, "cmd", "/c", command) //nolint:gosec // as below
 	}
 	return exec.CommandContext(ctx, "sh", "-c", command) //nolint:gosec // the scenario's author says what to run
 }
@@ -103,9 +103,14 @@ func (m *member) suffer(ctx context.Context, k ActionKind) {
 		return
 	case Disconnect:
 		w.meant.Store(true)
-		if tcp := socket(nc); tcp != nil {
-			_, _ = tcp.Write([]byte{byte(mqtt.TypeDisconnect) << 4, 0}) // the close below says the same
+		if g != nil {
+			nc = g.Conn
 		}
+		if layers(nc) {
+			_ = nc.Close() // which say goodbye themselves
+			return
+		}
+		_, _ = nc.Write([]byte{byte(mqtt.TypeDisconnect) << 4, 0}) // the close below says the same
 	case RST:
 		w.meant.Store(true)
 		if tcp, ok := socket(nc).(*net.TCPConn); ok {
@@ -114,23 +119,29 @@ func (m *member) suffer(ctx context.Context, k ActionKind) {
 	default:
 		w.meant.Store(true)
 	}
-	if tcp := socket(nc); tcp != nil {
-		_ = tcp.Close()
-		return
-	}
-	_ = nc.Close() // with layers of TLS and WebSocket on top
+	_ = socket(nc).Close() // without a goodbye of TLS and WebSocket
 }
 
-// socket is nc if there is nothing on top of the socket, otherwise nil.
+// layered is a connection on top of another, as that of TLS.
+type layered interface{ NetConn() net.Conn }
+
+func layers(nc net.Conn) bool {
+	_, ok := nc.(layered)
+	return ok
+}
+
+// socket is what nc stands on.
 func socket(nc net.Conn) net.Conn {
-	if g, ok := nc.(*gate); ok {
-		nc = g.Conn
+	for {
+		switch l := nc.(type) {
+		case *gate:
+			nc = l.Conn
+		case layered:
+			nc = l.NetConn()
+		default:
+			return nc
+		}
 	}
-	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return nc
-	}
-	return nil
 }
 
 // takeOver connects with the same Client Identifier [MQTT-3.1.4-3].

@@ -155,8 +155,8 @@ type ActionKind string
 
 // The kinds of actions.
 const (
-	Disconnect ActionKind = "disconnect" // DISCONNECT, then close
-	FIN        ActionKind = "fin"        // close without DISCONNECT
+	Disconnect ActionKind = "disconnect" // DISCONNECT, then close; with TLS and WebSocket the goodbye of these
+	FIN        ActionKind = "fin"        // close without any goodbye
 	RST        ActionKind = "rst"        // reset
 	HalfOpen   ActionKind = "half-open"  // neither read nor write any more; closed at the end of the step
 	Slow       ActionKind = "slow"       // read slowly until the end of the step

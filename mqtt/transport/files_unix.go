@@ -57,7 +57,10 @@ func (s *spare) close() {
 	}
 }
 
-// turnAway closes one waiting connection.
+// mostTurnedAway bounds how many connections are turned away at a time.
+const mostTurnedAway = 256
+
+// turnAway closes the connections that wait.
 func (s *spare) turnAway(l net.Listener) {
 	if s.f == nil {
 		*s = *newSpare() // somebody else was faster the last time
@@ -65,8 +68,12 @@ func (s *spare) turnAway(l net.Listener) {
 	}
 	s.close()
 	if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok {
-		_ = d.SetDeadline(time.Now().Add(time.Millisecond))
-		if nc, err := l.Accept(); err == nil {
+		for range mostTurnedAway {
+			_ = d.SetDeadline(time.Now().Add(time.Millisecond))
+			nc, err := l.Accept()
+			if err != nil {
+				break
+			}
 			_ = nc.Close()
 		}
 		_ = d.SetDeadline(time.Time{})

@@ -33,19 +33,7 @@ func AppendComparison(dst []byte, c *bench.Comparison, exit int, s Style) ([]byt
 		return Good
 	}
 	w.table(t)
-	label := "because"
-	for _, why := range c.Reasons {
-		w.line(label, safe(why))
-		label = ""
-	}
-	p := Bad
-	switch c.Verdict {
-	case bench.Pass:
-		p = Good
-	case bench.Inconclusive:
-		p = Warn
-	}
-	w.line("RESULT", w.style.Paint(p, strings.ToUpper(string(c.Verdict)))+fmt.Sprintf(" (exit %d)", exit))
+	w.result(c.Verdict, c.Reasons, exit)
 	return w.dst, w.err
 }
 

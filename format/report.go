@@ -32,7 +32,7 @@ func AppendReport(dst []byte, r *bench.Report, exit int, s Style) ([]byte, error
 	w.broker(r.Broker)
 	w.generator(&r.Generator)
 	w.thresholds(r.Thresholds)
-	w.result(r, exit)
+	w.result(r.Verdict, r.Reasons, exit)
 	return w.dst, w.err
 }
 
@@ -480,18 +480,19 @@ func (w *reportWriter) thresholds(all []bench.Threshold) {
 	}
 }
 
-func (w *reportWriter) result(r *bench.Report, exit int) {
+// result is the last word of a report and of a comparison.
+func (w *reportWriter) result(v bench.Verdict, reasons []string, exit int) {
 	label := "because"
-	for _, why := range r.Reasons {
+	for _, why := range reasons {
 		w.line(label, safe(why))
 		label = ""
 	}
 	p := Bad
-	switch r.Verdict {
+	switch v {
 	case bench.Pass:
 		p = Good
 	case bench.Inconclusive:
 		p = Warn
 	}
-	w.line("RESULT", w.style.Paint(p, strings.ToUpper(string(r.Verdict)))+fmt.Sprintf(" (exit %d)", exit))
+	w.line("RESULT", w.style.Paint(p, strings.ToUpper(string(v)))+fmt.Sprintf(" (exit %d)", exit))
 }

@@ -375,9 +375,10 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	c.s = s
 	s.conn = c
 	b.timers.set(&s.timer, 0)
+	waited := t.wait
 	if s.stageConnect(t) {
 		s.muted = true
-		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed}
+		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed, optional: !waited && !s.durable()}
 		s.mu.Unlock()
 	} else {
 		s.greet(t, c, connack)

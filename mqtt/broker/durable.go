@@ -14,7 +14,8 @@ import (
 // waits for the client is in three places, in this order: session.queue, the disk
 // alone, and late. Guarded by session.mu.
 type keeper struct {
-	id      store.SessionID // 0: nothing of the Session is in the store
+	id      store.SessionID // 0: nothing of the Session is in the store, but its will
+	willID  store.SessionID // the record with the will, where there is nothing else; 0: none
 	next    store.Position  // of the next message
 	sent    store.Position  // up to where an earlier process has sent
 	pending []pending       // what is staged and not durable, by position
@@ -379,17 +380,24 @@ func (s *session) record(left time.Time) *store.Session {
 }
 
 // stageConnect puts down a Session that has a connection. It reports whether
-// CONNACK has to wait for that.
+// CONNACK has to wait for that. Of a Session that ends with its connection only the
+// will is kept: if the process dies it is published at the next start, section
+// 3.1.2.5.
 func (s *session) stageConnect(t *turn) bool {
 	k := s.keep
-	if k == nil || k.id == 0 && s.expiry == 0 {
+	if k == nil || k.id == 0 && s.expiry == 0 && s.will == nil {
 		return t.wait
 	}
 	t.wait = true
-	if k.id == 0 { // it is new: one that ends with its connection is never resumed
-		k.id = s.b.store.NewSession()
+	// It is new: one that ends with its connection is never resumed.
+	id := &k.id
+	if k.id == 0 && s.expiry == 0 {
+		id = &k.willID
 	}
-	t.stage().batch.PutSession(k.id, s.record(time.Time{}))
+	if *id == 0 {
+		*id = s.b.store.NewSession()
+	}
+	t.stage().batch.PutSession(*id, s.record(time.Time{}))
 	return true
 }
 
@@ -421,6 +429,8 @@ func (s *session) stageWillDone(t *turn) {
 // stageRecord puts down a Session that has no connection, as it is now.
 func (s *session) stageRecord(b *store.Batch) {
 	switch {
+	case s.keep.willID != 0 && s.ended:
+		b.EndSession(s.keep.willID)
 	case !s.durable() || s.conn != nil:
 	case !s.ended:
 		b.PutSession(s.keep.id, s.record(s.keep.left))
@@ -481,11 +491,13 @@ func (s *session) endStored(t *turn) {
 		return
 	}
 	t.tally.waiting -= int64(k.disk.n)
-	s.keep = &keeper{id: k.id, next: k.next, sent: k.sent, leaving: k.leaving, handing: k.handing}
+	s.keep = &keeper{id: k.id, willID: k.willID, next: k.next, sent: k.sent, leaving: k.leaving, handing: k.handing}
 	if k.leaving {
 		s.keep.pending = k.pending
 	}
 	switch {
+	case k.id == 0 && k.willID != 0 && s.will == nil:
+		t.stage().batch.EndSession(k.willID)
 	case k.id == 0:
 	case k.leaving || s.will != nil:
 		b := &store.Batch{} // before what publishes the will or hands over

@@ -44,6 +44,7 @@ type storing struct {
 	connack  *mqtt.Connack
 	version  mqtt.Version
 	fresh    bool // the Session is new
+	optional bool // it is let in though its will cannot be kept
 	suback   *mqtt.Suback
 	retained []*subscription
 	added    []*subscription
@@ -332,7 +333,7 @@ func (c *conn) entered(t *turn, k *storing) error {
 		s.mu.Unlock()
 		return errTakenOver
 	}
-	if k.err == nil {
+	if k.err == nil || k.optional {
 		s.muted = false
 		s.greet(t, c, k.connack)
 		s.mu.Unlock()

@@ -3,3 +3,5 @@
 package broker
 
 const visits = 10_000
+
+const raceEnabled = false

@@ -4,3 +4,5 @@ package broker
 
 // visits are fewer where each costs ten times as much.
 const visits = 3_000
+
+const raceEnabled = true

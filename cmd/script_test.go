@@ -78,9 +78,14 @@ const scriptTimeout = 2 * time.Minute
 //	gen KIND FILE                  makes a file: see generate
 //	certs DIRECTORY                makes certificates, see certs_test.go
 //	waitfor FILE [REGEXP]          waits until the file is there and matches
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("..", "testdata", "script"),
+//
+// The process of NAME is $PID_NAME.
+func TestScripts(t *testing.T) { testscript.Run(t, scriptParams("script")) }
+
+// scriptParams are those of the scripts in a folder of testdata.
+func scriptParams(folder string) testscript.Params {
+	return testscript.Params{
+		Dir:                 filepath.Join("..", "testdata", folder),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -92,7 +97,7 @@ func TestScripts(t *testing.T) {
 			"proxy": startProxy, "exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
 			"fetch": fetch, "lossy": startLossy, "parses": parses, "capture": capture, "activated": activated, "shake": shake, "serves": serves,
 		},
-	})
+	}
 }
 
 type programsKey struct{}
@@ -159,6 +164,7 @@ func startCommand(ts *testscript.TestScript, name string, c *exec.Cmd) *program 
 	ts.Check(err)
 	ts.Check(p.cmd.Start())
 	all.running[name] = p
+	ts.Setenv("PID_"+name, strconv.Itoa(p.cmd.Process.Pid))
 	go func() {
 		p.cmd.Wait()
 		p.code = p.cmd.ProcessState.ExitCode()

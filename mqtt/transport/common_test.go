@@ -11,7 +11,6 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -220,16 +219,14 @@ func eachEngine(t *testing.T, f func(t *testing.T, loops *Loops)) {
 	t.Run("loops", func(t *testing.T) { f(t, &Loops{}) })
 }
 
-// everyServer runs f for each scheme, and with each engine where there are two.
+// everyServer runs f for each scheme with each engine.
 func everyServer(t *testing.T, f func(t *testing.T, url string, o ListenOptions, d DialOptions)) {
 	for _, url := range everyScheme {
 		t.Run(url, func(t *testing.T) {
 			server, client := certs(t)
-			if strings.HasPrefix(url, "mqtt://") || url == "unix" {
-				eachEngine(t, func(t *testing.T, loops *Loops) { f(t, url, ListenOptions{Conn: Options{Loops: loops}}, DialOptions{}) })
-				return
-			}
-			f(t, url, ListenOptions{TLS: server}, DialOptions{TLS: client})
+			eachEngine(t, func(t *testing.T, loops *Loops) {
+				f(t, url, ListenOptions{TLS: server, Conn: Options{Loops: loops}}, DialOptions{TLS: client})
+			})
 		})
 	}
 }

@@ -38,21 +38,22 @@ type Conn struct {
 	in, sum atomic.Uint64
 
 	mu       sync.Mutex
-	cond     *sync.Cond // made when the reader first waits
-	out      *outbuf    // appended, nil when clean
-	cur      *outbuf    // being written by whoever set flushing
-	err      error      // why it closes
-	werr     error      // why nothing can be written any more
-	closeAt  time.Time  // end of a closing flush
-	replies  int        // bytes of AppendReply in out
-	counted  int32      // on the budget, in grains
-	dirty    bool       // some batch owes a flush
-	blocked  bool       // that goroutine waits for the socket
-	flushing bool       // one goroutine writes; the others leave their bytes to it
-	full     bool       // an Append was refused
-	drained  bool       // Drained is due
-	broken   bool       // what is buffered is dropped
-	done     bool       // the closing flush is over
+	cond     *sync.Cond  // made when the reader first waits
+	alarm    *time.Timer // nil on a loop
+	out      *outbuf     // appended, nil when clean
+	cur      *outbuf     // being written by whoever set flushing
+	err      error       // why it closes
+	werr     error       // why nothing can be written any more
+	closeAt  time.Time   // end of a closing flush
+	replies  int         // bytes of AppendReply in out
+	counted  int32       // on the budget, in grains
+	dirty    bool        // some batch owes a flush
+	blocked  bool        // that goroutine waits for the socket
+	flushing bool        // one goroutine writes; the others leave their bytes to it
+	full     bool        // an Append was refused
+	drained  bool        // Drained is due
+	broken   bool        // what is buffered is dropped
+	done     bool        // the closing flush is over
 	started  bool
 	linger   bool // half close, then wait for the peer
 }
@@ -69,17 +70,20 @@ func New(nc net.Conn, o Options) *Conn {
 }
 
 func newConn(nc net.Conn, opt *Options) *Conn {
-	if opt.Loops != nil {
-		if c := takeOver(nc, opt); c != nil {
-			return c
-		}
+	l, layered := nc.(*link)
+	if layered {
+		nc = l.Conn
 	}
-	c := &Conn{nc: nc, opt: opt}
-	if l, ok := nc.(*link); ok {
-		c.nc = l.Conn
+	var c *Conn
+	if opt.Loops != nil {
+		c = takeOver(nc, opt)
+	}
+	if c == nil {
+		c = &Conn{nc: nc, opt: opt, sock: newSock(nc)}
+	}
+	if layered {
 		c.filt = l.detach(c)
 	}
-	c.sock = newSock(c.nc)
 	return c
 }
 

@@ -82,7 +82,7 @@ func (l *link) Close() error {
 func (l *link) detach(c *Conn) *filters {
 	f := &filters{tls: l.tls, below: l.below, ws: l.ws, pre: l.pre, took: l.took}
 	if l.below != nil {
-		l.below.c = c
+		l.below.c, l.below.Conn = c, c.nc
 	}
 	return f
 }
@@ -118,6 +118,9 @@ func (f *filters) reserve() int {
 	}
 	return wsReserve
 }
+
+// holds reports whether the layers may bring something without the socket.
+func (f *filters) holds() bool { return f != nil && (len(f.pre) > 0 || f.tls != nil && !f.dry) }
 
 func (f *filters) buffered() int {
 	if f == nil || f.wire == nil {
@@ -217,12 +220,7 @@ func (b *tlsBelow) SetWriteDeadline(t time.Time) error {
 func (c *Conn) fill(t *turn, p []byte) (int, error) {
 	f := c.filt
 	if f == nil {
-		n, err := c.sock.read(p)
-		c.in.Add(uint64(n))
-		if c.poll != nil {
-			c.poll.wasRead(n, len(p), err)
-		}
-		return n, err
+		return c.fillBare(p)
 	}
 	n, err := c.fillBelow(f, t, p)
 	if f.ws != nil && n > 0 {
@@ -230,6 +228,16 @@ func (c *Conn) fill(t *turn, p []byte) (int, error) {
 		n, werr = f.ws.decode(p[:n])
 		err = cmp.Or(werr, err)
 		c.wsReply(f.ws, werr != nil)
+	}
+	return n, err
+}
+
+// fillBare reads the socket itself.
+func (c *Conn) fillBare(p []byte) (int, error) {
+	n, err := c.sock.read(p)
+	c.in.Add(uint64(n))
+	if c.poll != nil {
+		c.poll.wasRead(n, len(p), err)
 	}
 	return n, err
 }
@@ -244,9 +252,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 		return n, nil
 	}
 	if f.tls == nil {
-		n, err := c.sock.read(p)
-		c.in.Add(uint64(n))
-		return n, err
+		return c.fillBare(p)
 	}
 	for {
 		if !f.dry {
@@ -265,12 +271,16 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 		if t.raw == nil {
 			t.raw = make([]byte, readChunk)
 		}
-		m, err := c.sock.read(t.raw)
+		m, err := 0, errWouldBlock
+		if c.poll == nil {
+			m, err = c.fillBare(t.raw)
+		} else if c.poll.mayReadSocket() {
+			m, err = c.fillBare(t.raw[:min(len(t.raw), int(c.poll.left))])
+		}
 		if errors.Is(err, errWouldBlock) {
 			c.flushWire()
 			return 0, err
 		}
-		c.in.Add(uint64(m))
 		f.silent += m
 		f.below.got, f.below.err, f.dry = t.raw[:m], err, false
 	}

@@ -41,8 +41,9 @@ type poller interface {
 
 // seat is a place for a connection. gen tells an event for one that has gone from one for who has its seat now.
 type seat struct {
-	p   *polled
-	gen uint32
+	p     *polled
+	gen   uint32
+	alarm uint32 // the tick of its next one, 0: none
 }
 
 // loop serves many connections in turn, in one goroutine.
@@ -57,6 +58,9 @@ type loop struct {
 	mail  []*polled
 	stop  bool
 
+	nextAlarm uint32    // a tick that is not behind the first alarm, 0: there is none
+	began     time.Time // of ticks, the same for all loops
+
 	sleeping atomic.Bool
 	load     load
 
@@ -70,11 +74,16 @@ type loop struct {
 	room    int32 // bytes of a turn
 	give    *loop // who is given connections, see Loops.balance
 	some    bool  // not all of them
+	alarms  bool  // there are some
+	rung    []*polled
 }
 
 func newLoop(all *Loops, p poller) *loop {
-	l := &loop{all: all, poller: p}
-	l.load.begin(time.Now())
+	l := &loop{all: all, poller: p, began: time.Now()}
+	l.load.begin(l.began)
+	if len(all.all) > 0 {
+		l.began = all.all[0].began
+	}
 	return l
 }
 
@@ -101,7 +110,7 @@ func (l *loop) add(p *polled) error {
 // leave takes p's seat away.
 func (l *loop) leave(p *polled) {
 	l.mu.Lock()
-	l.seats[p.seat].p = nil
+	l.seats[p.seat].p, l.seats[p.seat].alarm = nil, 0
 	l.free = append(l.free, p.seat)
 	l.mu.Unlock()
 }
@@ -155,6 +164,9 @@ func (l *loop) run() {
 			l.serve(p)
 		}
 		l.expire()
+		if l.alarms {
+			l.ring()
+		}
 		l.turn.batch.Flush()
 		l.pass(n)
 		if l.load.worked(time.Now()) || l.all.restless {
@@ -193,11 +205,13 @@ func (l *loop) move(p *polled, to *loop) {
 	if l.poller.remove(p.fd) != nil {
 		return
 	}
+	alarm := l.alarmOf(p)
 	l.leave(p)
 	p.loop, p.readable, c.fed = to, false, false // what is there is reported again
 	if err := to.add(p); err != nil {
 		c.abort(err)
 	}
+	to.restoreAlarm(p, alarm)
 }
 
 // wait returns how many are ready.
@@ -212,7 +226,11 @@ func (l *loop) wait() (n int, stop bool) {
 		timeout = 0
 	}
 	stop = l.stop
+	next := l.untilAlarm()
 	l.mu.Unlock()
+	if l.alarms = next >= 0; l.alarms && (timeout < 0 || next < timeout) {
+		timeout = next
+	}
 	if stop {
 		return 0, true
 	}
@@ -275,11 +293,13 @@ func (l *loop) serve(p *polled) {
 		if !p.mayRead() && !c.again && !c.resumed.Load() {
 			break
 		}
-		if !c.readAll(&l.turn) {
+		leave := c.readAll(&l.turn)
+		c.filt.parkLayers()
+		if !leave {
 			break
 		}
 	}
-	if p.readable || c.resumed.Load() {
+	if p.pending() || c.resumed.Load() {
 		l.later(p)
 	}
 }
@@ -368,7 +388,7 @@ func (l *loop) discarded(p *polled) bool {
 	if !time.Now().Before(w.until) {
 		return true
 	}
-	for p.mayRead() {
+	for p.mayReadSocket() {
 		buf := l.turn.buf[:p.left]
 		n, err := p.c.sock.read(buf)
 		p.wasRead(n, len(buf), err)

@@ -67,7 +67,7 @@ func (p *polled) start() bool {
 	if err := l.add(p); err != nil {
 		p.c.abort(err)
 	}
-	if p.c.closing.Load() || p.c.drained || p.parked {
+	if p.c.closing.Load() || p.c.drained || p.parked || p.c.filt.holds() {
 		p.post()
 	}
 	return true
@@ -194,8 +194,14 @@ func (p *polled) expired(now time.Time) {
 	}
 }
 
-// mayRead reports whether the socket may hold something that this turn is for.
-func (p *polled) mayRead() bool { return p.readable && p.left > 0 }
+// mayReadSocket reports whether the socket may hold something that this turn is for.
+func (p *polled) mayReadSocket() bool { return p.readable && p.left > 0 }
+
+// pending reports whether the socket, or a layer above it, may hold something to read.
+func (p *polled) pending() bool { return p.readable || p.c.filt.holds() }
+
+// mayRead is mayReadSocket, or the same of a layer.
+func (p *polled) mayRead() bool { return p.left > 0 && p.pending() }
 
 // most is how much may be read at once behind n bytes of a packet: a large one comes in large pieces.
 func (p *polled) most(n int) int {

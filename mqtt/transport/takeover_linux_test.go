@@ -4,20 +4,23 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"testing"
 )
 
-// A connection that was dialled is driven by Loops if it is a socket of the system's and nothing else.
+// A connection that was dialled is driven by Loops if there is a socket of the system's below its layers.
 func TestTakeOver(t *testing.T) {
-	for _, url := range []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "unix"} {
+	server, client := certs(t)
+	for _, url := range everyScheme {
 		loops := &Loops{}
-		u := serve(t, url, ListenOptions{}, echo)
-		nc := dial(t, u, DialOptions{})
+		u := serve(t, url, ListenOptions{TLS: server}, echo)
+		nc := dial(t, u, DialOptions{TLS: client})
 		local, remote := nc.LocalAddr().String(), nc.RemoteAddr().String()
 		c := New(nc, Options{Loops: loops})
 		if c.poll == nil {
 			t.Fatalf("%s: a goroutine would read", url)
+		}
+		if l, ok := nc.(*link); ok {
+			nc = l.Conn
 		}
 		if _, err := nc.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: the net.Conn is left open: %v", url, err)
@@ -31,14 +34,19 @@ func TestTakeOver(t *testing.T) {
 		if n := len(loops.all); n != 0 {
 			t.Errorf("%s: %d loops before the first connection has started", url, n)
 		}
-		r := newRecorder()
-		c.Start(r)
-		c.Append(nil, []byte("hello"))
-		r.waitFor(t, func(got []byte) bool { return string(got) == "hello" })
-		c.Close(nil)
-		if err := r.end(t); !errors.Is(err, ErrClosed) {
-			t.Errorf("%s: Closed(%v)", url, err)
-		}
+		testEcho(t, c)
+	}
+}
+
+func testEcho(t *testing.T, c *Conn) {
+	t.Helper()
+	r := newRecorder()
+	c.Start(r)
+	c.Append(nil, []byte("hello"))
+	r.waitFor(t, func(got []byte) bool { return string(got) == "hello" })
+	c.Close(nil)
+	if err := r.end(t); !errors.Is(err, ErrClosed) {
+		t.Errorf("Closed(%v)", err)
 	}
 }
 
@@ -46,26 +54,11 @@ func TestTakeOver(t *testing.T) {
 type wrapped struct{ net.Conn }
 
 func TestTakeOverNothingElse(t *testing.T) {
-	server, client := certs(t)
-	loops := &Loops{}
-	for _, url := range []string{"mqtts://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0", "mqtt://127.0.0.1:0"} {
-		nc := dial(t, serve(t, url, ListenOptions{TLS: server}, echo), DialOptions{TLS: client})
-		if strings.HasPrefix(url, "mqtt:") {
-			nc = wrapped{nc}
-		}
-		c := New(nc, Options{Loops: loops})
-		if c.poll != nil {
-			t.Errorf("%s: a loop would read", url)
-		}
-		r := newRecorder()
-		c.Start(r)
-		c.Append(nil, []byte("hello"))
-		r.waitFor(t, func(got []byte) bool { return string(got) == "hello" })
-		c.Abort(nil)
-		if err := r.end(t); !errors.Is(err, ErrClosed) {
-			t.Errorf("%s: Closed(%v)", url, err)
-		}
+	c := New(wrapped{dial(t, serve(t, "mqtt://127.0.0.1:0", ListenOptions{}, echo), DialOptions{})}, Options{Loops: &Loops{}})
+	if c.poll != nil {
+		t.Error("a loop would read")
 	}
+	testEcho(t, c)
 }
 
 // A Conn that is never started gives its descriptor back.

@@ -78,17 +78,6 @@ Examples:
 	}
 }
 
-// logger is where the broker logs to, and the level that a reload may change.
-func (o *brokerOptions) logger(s *Stdio) (*slog.Logger, *slog.LevelVar) {
-	level := &slog.LevelVar{}
-	level.Set(o.logLevel())
-	h := slog.HandlerOptions{Level: level}
-	if o.logJSON {
-		return slog.New(slog.NewJSONHandler(s.Err, &h)), level
-	}
-	return slog.New(slog.NewTextHandler(s.Err, &h)), level
-}
-
 // runBroker serves until ctx ends or the command does.
 func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) (err error) {
 	if err := o.data.valid(); err != nil {
@@ -209,7 +198,7 @@ func (o *brokerOptions) runCommand(ctx context.Context, s *Stdio, url string) er
 	if runtime.GOOS == "windows" {
 		shell = []string{"cmd", "/C"}
 	}
-	c := exec.CommandContext(ctx, shell[0], shell[1], o.exec)
+	c := exec.CommandContext(ctx, shell[0], shell[1], o.exec) //nolint:gosec // the command that was asked for
 	c.Stdin, c.Stdout, c.Stderr = s.In, s.Out, s.Err
 	c.Env = append(withoutServer(os.Environ()), "MQTT_URL="+url)
 	if runtime.GOOS != "windows" { // there is nothing but Kill

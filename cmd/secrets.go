@@ -128,7 +128,7 @@ func commandOutput(ctx context.Context, flag, line string, stderr io.Writer) ([]
 	if runtime.GOOS == "windows" {
 		name, args = cmp.Or(os.Getenv("ComSpec"), "cmd.exe"), []string{"/C", line}
 	}
-	c := exec.CommandContext(ctx, name, args...)
+	c := exec.CommandContext(ctx, name, args...) //nolint:gosec // the command that was asked for
 	c.Stderr = stderr
 	c.WaitDelay = time.Second // what it has left in the background may hold the pipe
 	pipe, err := c.StdoutPipe()

@@ -23,7 +23,7 @@ type saver struct {
 
 // newSaver makes the directory if it is not there.
 func newSaver(dir string, json bool) (*saver, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // the umask says who reads what was received
 		return nil, fmt.Errorf("--save: %w", err)
 	}
 	root, err := os.OpenRoot(dir)

@@ -84,7 +84,7 @@ func (h *Human) appendBody(dst []byte, m *Received) []byte {
 	dst = append(dst, humanIndent...)
 	switch {
 	case d.JSON:
-		dst = appendIndented(dst, appendCompact(nil, d.Text), humanIndent)
+		dst = appendIndented(dst, AppendCompact(nil, d.Text), humanIndent)
 	case len(d.Text) == 0:
 		dst = append(dst, h.Style.Paint(Faint, null)...)
 	case isText(d.Text):

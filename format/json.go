@@ -94,7 +94,7 @@ func (d *Decoded) appendMember(dst []byte) []byte {
 	case d.Err != nil:
 		return d.appendError(dst)
 	case d.JSON:
-		return appendCompact(append(dst, `"`+decodedKey+`":`...), d.Text)
+		return AppendCompact(append(dst, `"`+decodedKey+`":`...), d.Text)
 	}
 	return appendBinary(dst, decodedKey, d.Text)
 }
@@ -140,7 +140,7 @@ func (j *JSON) appendPayload(dst, payload []byte) []byte {
 		return append(dst, `"payload":null`...)
 	case !j.Value:
 	case validJSON(payload):
-		return appendCompact(append(dst, `"payload":`...), payload)
+		return AppendCompact(append(dst, `"payload":`...), payload)
 	}
 	return appendBinary(dst, "payload", payload)
 }
@@ -292,9 +292,9 @@ func appendJSONEscape(dst []byte, r rune) []byte {
 	return appendRuneEscape(dst, r)
 }
 
-// appendCompact writes valid JSON on one line. The characters that a terminal
+// AppendCompact writes valid JSON on one line. The characters that a terminal
 // obeys stand only in its strings, and are escaped there.
-func appendCompact(dst, value []byte) []byte {
+func AppendCompact(dst, value []byte) []byte {
 	start := len(dst)
 	b := bytes.NewBuffer(dst)
 	if json.Compact(b, value) != nil {

@@ -67,9 +67,9 @@ func (o *TemplateOptions) payload(m *Received) []byte {
 	case !d.JSON:
 		return d.Text
 	case o.Pretty:
-		return appendPretty(nil, appendCompact(nil, d.Text))
+		return appendPretty(nil, AppendCompact(nil, d.Text))
 	}
-	return appendCompact(nil, d.Text)
+	return AppendCompact(nil, d.Text)
 }
 
 // TemplateError is a format that does not compile.

@@ -77,7 +77,7 @@ func (t *Text) appendDecoded(dst []byte, m *Received) []byte {
 	case !d.JSON || bytes:
 		return t.Encoding.Append(dst, d.Text)
 	case t.Pretty:
-		return appendPretty(dst, appendCompact(nil, d.Text))
+		return appendPretty(dst, AppendCompact(nil, d.Text))
 	}
-	return appendCompact(dst, d.Text)
+	return AppendCompact(dst, d.Text)
 }

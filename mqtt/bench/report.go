@@ -246,7 +246,8 @@ type Contract struct {
 	Checked bool  `json:"checked"` // false without tracking
 	Held    bool  `json:"held"`
 	QoS     []QoS `json:"qos"` // one for each delivery QoS in the run
-	// Corrupt are payloads whose header does not fit its checksum, Unexpected
+	// Corrupt are payloads that do not fit their checksum; those below 34 bytes
+	// have none. What was sent in their place is lost. Unexpected are
 	// messages that were not for the subscriber that received them. Strange are
 	// payloads of others.
 	Corrupt    int64 `json:"corrupt"`

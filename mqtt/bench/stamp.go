@@ -27,8 +27,9 @@ type stamp struct {
 	narrow    bool          // compact form: run and seq are cut off, wait is not known
 }
 
-// A stamp is 34 bytes with a checksum, or 16 bytes without where the payload is
-// shorter: mark and kind, run, publisher, seq, intended, (wait, checksum).
+// A stamp is 34 bytes with a checksum of the whole payload, or 16 bytes without
+// where the payload is shorter: mark and kind, run, publisher, seq, intended,
+// (wait, checksum).
 const (
 	stampSize   = 34
 	markFull    = 0xB4
@@ -37,11 +38,18 @@ const (
 	tick        = 16 * time.Nanosecond // of compact times: 48 bits last 52 days
 )
 
-// checksum uses the polynomial that processors have an instruction for; the
-// table is made once, by crc32.
-func checksum(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) }
+// checksumAt is where the checksum lies.
+const checksumAt = 30
 
-// put writes s to the beginning of p, which has MinSize bytes at least.
+// checksum is that of all of p but the checksum itself. It uses the polynomial
+// that processors have an instruction for; the table is made once, by crc32.
+func checksum(p []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Checksum(p[:checksumAt], table), table, p[stampSize:])
+}
+
+// put writes s to the beginning of p, which has MinSize bytes at least and does
+// not change any more.
 func (s *stamp) put(p []byte) {
 	le := binary.LittleEndian
 	if len(p) < stampSize {
@@ -61,7 +69,7 @@ func (s *stamp) put(p []byte) {
 	le.PutUint64(p[10:], s.seq)
 	le.PutUint64(p[18:], uint64(s.intended))
 	le.PutUint32(p[26:], uint32(min(s.wait/time.Microsecond, 1<<32-1)))
-	le.PutUint32(p[30:], checksum(p[:30]))
+	le.PutUint32(p[checksumAt:], checksum(p))
 }
 
 // mark is what the beginning of a payload turned out to be.
@@ -80,32 +88,35 @@ func (s *stamp) read(p []byte, run uint32) mark {
 		return foreign
 	}
 	s.kind = kind(p[0] & kindMask)
-	if s.kind > measured {
+	// Of a message of ours that was changed one of the two is left.
+	marked := p[0]&^kindMask == markFull && s.kind <= measured && p[1] == 0
+	mine := le.Uint32(p[2:]) == run
+	switch {
+	case len(p) < stampSize && !(marked && mine):
+		return s.readCompact(p, run)
+	case !marked && !mine:
+		return foreign
+	case len(p) < stampSize || checksum(p) != le.Uint32(p[checksumAt:]):
+		return corrupt
+	case !marked || !mine:
+		return foreign // of another run
+	}
+	s.publisher, s.seq = le.Uint32(p[6:]), le.Uint64(p[10:])
+	s.intended = time.Duration(le.Uint64(p[18:]))
+	s.wait = time.Duration(le.Uint32(p[26:])) * time.Microsecond
+	return ours
+}
+
+func (s *stamp) readCompact(p []byte, run uint32) mark {
+	le := binary.LittleEndian
+	if p[0]&^kindMask != markCompact || s.kind > measured || le.Uint16(p[1:]) != uint16(run) {
 		return foreign
 	}
-	switch p[0] &^ kindMask {
-	case markCompact:
-		if le.Uint16(p[1:]) != uint16(run) {
-			return foreign
-		}
-		s.publisher = uint32(p[3]) | uint32(p[4])<<8 | uint32(p[5])<<16
-		s.seq = uint64(le.Uint32(p[6:]))
-		s.intended = time.Duration(uint64(le.Uint32(p[10:]))|uint64(le.Uint16(p[14:]))<<32) * tick
-		s.narrow = true
-		return ours
-	case markFull:
-		if len(p) < stampSize || le.Uint32(p[2:]) != run {
-			return foreign
-		}
-		s.publisher, s.seq = le.Uint32(p[6:]), le.Uint64(p[10:])
-		s.intended = time.Duration(le.Uint64(p[18:]))
-		s.wait = time.Duration(le.Uint32(p[26:])) * time.Microsecond
-		if checksum(p[:30]) != le.Uint32(p[30:]) {
-			return corrupt
-		}
-		return ours
-	}
-	return foreign
+	s.publisher = uint32(p[3]) | uint32(p[4])<<8 | uint32(p[5])<<16
+	s.seq = uint64(le.Uint32(p[6:]))
+	s.intended = time.Duration(uint64(le.Uint32(p[10:]))|uint64(le.Uint16(p[14:]))<<32) * tick
+	s.narrow = true
+	return ours
 }
 
 // widen restores a number of which 32 bits came, next to one that is known.

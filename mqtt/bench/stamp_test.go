@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -34,24 +35,30 @@ func TestStamp(t *testing.T) {
 	}
 	var s stamp
 	for _, p := range [][]byte{nil, {markFull}, make([]byte, 100), append([]byte{markFull | 3}, make([]byte, 50)...)} {
-		if m := s.read(p, 0); m != foreign {
+		if m := s.read(p, 7); m != foreign {
 			t.Errorf("%x has mark %d", p, m)
 		}
 	}
 }
 
-// With a checksum no changed byte goes unnoticed.
+// With a checksum no changed bit goes unnoticed, in the header or behind it.
 func TestStampChecksum(t *testing.T) {
 	s := stamp{kind: measured, run: 7, publisher: 3, seq: 9, intended: time.Second}
 	p := make([]byte, 64)
 	s.put(p)
-	for i := range stampSize {
-		p[i] ^= 0x10
+	for i := range 8 * len(p) {
+		p[i/8] ^= 1 << (i % 8)
 		var out stamp
-		if m := out.read(p, 7); m == ours {
-			t.Errorf("byte %d changed, and it is ours", i)
+		if m := out.read(p, 7); m != corrupt {
+			t.Errorf("bit %d changed, and its mark is %d", i, m)
 		}
-		p[i] ^= 0x10
+		p[i/8] ^= 1 << (i % 8)
+	}
+	for _, n := range []int{MinSize, stampSize - 1, stampSize, 63} {
+		var out stamp
+		if m := out.read(p[:n], 7); m != corrupt {
+			t.Errorf("cut to %d bytes, and its mark is %d", n, m)
+		}
 	}
 }
 
@@ -71,14 +78,18 @@ func TestWiden(t *testing.T) {
 }
 
 func BenchmarkStamp(b *testing.B) {
-	p := make([]byte, 64)
-	s := stamp{kind: measured, run: 7}
-	b.ReportAllocs()
-	for i := range b.N {
-		s.seq = uint64(i)
-		s.put(p)
-		if s.read(p, 7) != ours {
-			b.Fatal("not ours")
-		}
+	for _, size := range []int{64, 1024, 16 << 10} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			p := make([]byte, size)
+			s := stamp{kind: measured, run: 7}
+			b.ReportAllocs()
+			for i := range b.N {
+				s.seq = uint64(i)
+				s.put(p)
+				if s.read(p, 7) != ours {
+					b.Fatal("not ours")
+				}
+			}
+		})
 	}
 }

@@ -40,6 +40,7 @@ type stub struct {
 	subs   map[*stubConn][]mqtt.Subscription
 	held   []func() // reordered: sent behind the next message
 	turn   int      // of shared subscriptions
+	spoilt int      // messages
 	away   map[string]*session
 	forget bool // Sessions are not kept
 }
@@ -64,7 +65,7 @@ const (
 	twice   // without DUP
 	twiceD  // with DUP
 	swap    // behind the next
-	spoil   // a byte is changed
+	spoil   // a bit is changed, of another byte each time
 	wrong   // the topic's subscriber gets a message that was never sent
 	another // a payload of somebody else comes too
 )
@@ -303,7 +304,8 @@ func (c *stubConn) deliver(p *mqtt.Publish, f fault) {
 	case swap:
 		c.s.held = append(c.s.held, func() { push(false) })
 	case spoil:
-		p.Payload[12] ^= 1
+		p.Payload[c.s.spoilt%len(p.Payload)] ^= 1
+		c.s.spoilt++
 		push(false)
 	case wrong:
 		push(false)

@@ -297,6 +297,7 @@ func (c *Conn) finish() {
 	for !c.done {
 		c.wait()
 	}
+	c.stopAlarm()
 	err, linger := c.err, c.linger && !c.eof
 	c.mu.Unlock()
 	c.h.Closed(err)

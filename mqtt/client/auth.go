@@ -101,6 +101,13 @@ func tooMuchWork(message string) bool {
 	return false
 }
 
+// authenticator is what a connection with Options.Authentication has.
+type authenticator struct {
+	*Authentication
+	under *authenticating // guarded by Client.mu; nil: nothing is under way
+	timer *time.Timer     // begins the next exchange
+}
+
 // authenticating is the exchange under way. Its step is called by the reader
 // alone, but for the first call.
 type authenticating struct {
@@ -110,18 +117,18 @@ type authenticating struct {
 
 // beginAuth adds the first Authentication Data to CONNECT. mu is held.
 func (l *link) beginAuth(p *mqtt.Connect) error {
-	l.with = l.c.opt.Authentication
-	if l.with == nil {
+	with := l.c.dials.opt.Authentication
+	if with == nil {
 		return nil
 	}
-	l.auth = &authenticating{step: l.with.Begin()}
-	data, err := l.auth.step(nil, false)
+	l.auth = &authenticator{Authentication: with, under: &authenticating{step: with.Begin()}}
+	data, err := l.auth.under.step(nil, false)
 	p.Properties = append(p.Properties, l.authProperties(data)...)
 	return err
 }
 
 func (l *link) authProperties(data []byte) mqtt.Properties {
-	ps := mqtt.Properties{mqtt.Str(mqtt.AuthenticationMethod, l.with.Method)} // [MQTT-4.12.0-5]
+	ps := mqtt.Properties{mqtt.Str(mqtt.AuthenticationMethod, l.auth.Method)} // [MQTT-4.12.0-5]
 	if data != nil {
 		ps = append(ps, mqtt.Bin(mqtt.AuthenticationData, data))
 	}
@@ -147,17 +154,17 @@ func (c *Client) Reauthenticate(ctx context.Context) error {
 	case !c.open():
 		c.mu.Unlock()
 		return ErrNotConnected
-	case l.auth != nil:
-		c.mu.Unlock()
-		return ErrAuthenticating
-	case l.with == nil: // [MQTT-4.12.0-7]
+	case l.auth == nil: // [MQTT-4.12.0-7]
 		c.mu.Unlock()
 		return errors.New("client: the connection was made without an authentication method")
+	case l.auth.under != nil:
+		c.mu.Unlock()
+		return ErrAuthenticating
 	}
-	a := &authenticating{step: l.with.Begin(), ended: make(chan error, 1)}
+	a := &authenticating{step: l.auth.Begin(), ended: make(chan error, 1)}
 	data, err := a.step(nil, false)
 	if err == nil {
-		l.auth = a
+		l.auth.under = a
 		err = l.control(&mqtt.Auth{ReasonCode: mqtt.ReAuthenticate, Properties: l.authProperties(data)})
 	}
 	c.mu.Unlock()
@@ -177,13 +184,13 @@ func (c *Client) Reauthenticate(ctx context.Context) error {
 func (l *link) onAuth(p *mqtt.Auth) error {
 	c := l.c
 	c.mu.Lock()
-	a, up := l.auth, l.up
+	a, up := l.underWay(), l.up
 	c.mu.Unlock()
 	method, _ := p.Properties.Text(mqtt.AuthenticationMethod)
 	switch {
-	case l.with == nil:
+	case l.auth == nil:
 		return protocolError("MQTT-4.12.0-6", "AUTH without an authentication method in CONNECT")
-	case method != l.with.Method:
+	case method != l.auth.Method:
 		return protocolError("MQTT-4.12.0-5", "AUTH with another authentication method")
 	case a == nil:
 		return protocolError("4.12", "AUTH while nothing is being authenticated")
@@ -211,7 +218,7 @@ func (l *link) authenticated(a *authenticating, ps mqtt.Properties) error {
 		return l.distrust(err)
 	}
 	l.c.mu.Lock()
-	l.auth = nil
+	l.auth.under = nil
 	l.authenticateLater()
 	l.c.mu.Unlock()
 	if a.ended != nil {
@@ -222,17 +229,17 @@ func (l *link) authenticated(a *authenticating, ps mqtt.Properties) error {
 
 // authenticateLater sets the timer of Until. mu is held.
 func (l *link) authenticateLater() {
-	if l.with.Until == nil {
+	if l.auth.Until == nil {
 		return
 	}
-	at := l.with.Until()
+	at := l.auth.Until()
 	if at.IsZero() {
 		return
 	}
-	if l.authTimer != nil {
-		l.authTimer.Stop()
+	if l.auth.timer != nil {
+		l.auth.timer.Stop()
 	}
-	l.authTimer = time.AfterFunc(max(time.Until(at), minReauthenticate), func() {
+	l.auth.timer = time.AfterFunc(max(time.Until(at), minReauthenticate), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), reauthenticateTimeout)
 		defer cancel()
 		// What fails here ends the connection, or the Server ends it in time.
@@ -263,9 +270,9 @@ func (l *link) distrust(err error) error {
 // confirm holds a CONNACK to the exchange that it ends. mu is not held.
 func (l *link) confirm(p *mqtt.Connack) error {
 	l.c.mu.Lock()
-	a, up := l.auth, l.up
+	a, up := l.underWay(), l.up
 	// Somebody may speak for themselves: then nothing can be said of it here.
-	asked := !up && l.c.opt.Properties.Has(mqtt.AuthenticationMethod)
+	asked := !up && l.c.dials.opt.Properties.Has(mqtt.AuthenticationMethod)
 	l.c.mu.Unlock()
 	if up || asked || p.ReasonCode != mqtt.Success {
 		return nil
@@ -276,16 +283,28 @@ func (l *link) confirm(p *mqtt.Connack) error {
 		return protocolError("MQTT-4.12.0-6", "CONNACK with an authentication method that CONNECT did not have")
 	case a == nil:
 		return nil
-	case method != l.with.Method:
+	case method != l.auth.Method:
 		return protocolError("MQTT-4.12.0-5", "CONNACK with another authentication method")
 	}
 	return l.authenticated(a, p.Properties)
 }
 
+// underWay is the exchange under way, nil for none. mu is held.
+func (l *link) underWay() *authenticating {
+	if l.auth == nil {
+		return nil
+	}
+	return l.auth.under
+}
+
 // endAuth tells Reauthenticate that the connection has ended. mu is held.
 func (l *link) endAuth(err error) {
-	if l.auth != nil && l.auth.ended != nil {
-		l.auth.ended <- err
+	a := l.underWay()
+	if a == nil {
+		return
 	}
-	l.auth = nil
+	if a.ended != nil {
+		a.ended <- err
+	}
+	l.auth.under = nil
 }

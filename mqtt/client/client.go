@@ -37,7 +37,9 @@ package client
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mqt/mqtt"
@@ -47,41 +49,54 @@ import (
 // Client is one Client with one Session, over one Network Connection after
 // another.
 type Client struct {
-	opt *Options // for connecting; nil when that is over
 	run running
 
-	mu       sync.Mutex // guards all below, but not inbox
-	state    State
-	stopping bool  // Disconnect or Close was called
-	link     *link // the Network Connection, also before its CONNACK; nil between two
-	version  mqtt.Version
+	mu       sync.Mutex // guards all below
+	dials    *dials     // nil when there will be no other connection
+	link     *link      // the Network Connection, also before its CONNACK; nil between two
 	clientID string
 	connack  *mqtt.Connack // of the last connection
 
 	// The Session.
-	send       flow.Sender[outgoing]
-	unsent     map[mqtt.PacketID]struct{} // in send, but never written to a connection
-	recv       flow.Receiver
-	held       map[mqtt.PacketID]*Delivery // QoS 2, not acknowledged by the consumer
-	subscribed []subscribed
-	requests   []*request
+	send     flow.Sender[outgoing]
+	recv     flow.Receiver
+	held     map[mqtt.PacketID]*Delivery // QoS 2, not acknowledged by the consumer
+	requests []*request
 
-	queue    chain // messages for Receive
-	takeOver int   // connections in a row that were taken over
-	failures int   // attempts in a row
-	trouble  *trouble
-	secret   secret
-	retry    *time.Timer
-	cancel   context.CancelFunc // of the attempt under way
-	topic    string             // the last Topic Name that was found valid
-	later    []func()           // callbacks to make without mu, by the reader
-	changed  chan struct{}      // closed at the next change; nil when nobody waits
+	stream   atomic.Pointer[stream] // nil while no message has come for Receive
+	topic    string                 // the last Topic Name that was found valid
+	changed  chan struct{}          // closed at the next change; nil when nobody waits
+	done     chan struct{}          // nil until asked for
 	err      error
+	closing  int32 // sockets whose connection has ended
+	state    State
+	version  mqtt.Version
+	stopping bool // Disconnect or Close was called
 	ended    bool
-	done     chan struct{} // nil until asked for
-	closing  int           // sockets whose connection has ended
+}
 
-	inbox inbox
+// dials is what making connections needs.
+type dials struct {
+	opt *Options
+
+	// Guarded by Client.mu.
+	takeOver   int // connections in a row that were taken over
+	failures   int // attempts in a row
+	trouble    *trouble
+	secret     secret
+	retry      *time.Timer
+	cancel     context.CancelFunc // of the attempt under way
+	subscribed []subscribed
+	unsent     map[mqtt.PacketID]struct{} // in send, but never written to a connection
+	later      []func()                   // callbacks to make without mu, by the reader
+}
+
+// backoff is Options.Reconnect. mu is held.
+func (c *Client) backoff() *Backoff {
+	if c.dials == nil {
+		return nil
+	}
+	return c.dials.opt.Reconnect
 }
 
 // running are the Options that matter after connecting.
@@ -90,9 +105,8 @@ type running struct {
 	onReceived    func(uint64)
 	onState       func(State, error)
 	trace         func(Direction, mqtt.Packet)
-	reconnect     *Backoff
 	credentials   func(context.Context, bool) ([]byte, error)
-	receiveBuffer int
+	receiveBuffer int32
 	autoAck       bool
 }
 
@@ -103,10 +117,9 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opt: opt, version: opt.Version, clientID: opt.ClientID, run: running{
-		onMessage: o.OnMessage, onReceived: o.OnReceived, onState: o.OnState, trace: o.Trace, reconnect: o.Reconnect,
-		credentials:   o.Credentials,
-		receiveBuffer: opt.ReceiveBuffer, autoAck: o.AutoAck,
+	c := &Client{dials: &dials{opt: opt}, version: opt.Version, clientID: opt.ClientID, run: running{
+		onMessage: o.OnMessage, onReceived: o.OnReceived, onState: o.OnState, trace: o.Trace, credentials: o.Credentials,
+		receiveBuffer: int32(min(opt.ReceiveBuffer, math.MaxInt32)), autoAck: o.AutoAck,
 	}}
 	if c.version == 0 {
 		c.version = mqtt.V50
@@ -117,7 +130,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	}
 	if o.Reconnect == nil {
 		c.mu.Lock()
-		c.opt = nil // there is no second connection
+		c.dials = nil // there is no second connection
 		c.mu.Unlock()
 	}
 	return c, nil
@@ -286,11 +299,13 @@ func (c *Client) Close() {
 // held.
 func (c *Client) stop() *link {
 	c.stopping = true
-	if c.retry != nil {
-		c.retry.Stop()
-	}
-	if c.cancel != nil {
-		c.cancel()
+	if d := c.dials; d != nil {
+		if d.retry != nil {
+			d.retry.Stop()
+		}
+		if d.cancel != nil {
+			d.cancel()
+		}
 	}
 	return c.link
 }
@@ -310,7 +325,10 @@ func (c *Client) finish(err error) {
 	}
 	c.send = flow.Sender[outgoing]{}
 	requests := c.requests
-	c.requests, c.held, c.unsent = nil, nil, nil
+	c.requests, c.held = nil, nil
+	if c.dials != nil {
+		c.dials.unsent = nil
+	}
 	c.wake()
 	c.mu.Unlock()
 

@@ -14,9 +14,10 @@ import (
 
 // first makes the first connection.
 func (c *Client) first(ctx context.Context) error {
-	r := c.run.reconnect
+	d := c.dials
+	r := d.opt.Reconnect
 	if r != nil && r.First {
-		c.trouble = &trouble{since: time.Now()}
+		d.trouble = &trouble{since: time.Now()}
 	}
 	for {
 		err := c.connect(ctx)
@@ -24,7 +25,7 @@ func (c *Client) first(ctx context.Context) error {
 			return nil
 		}
 		c.mu.Lock()
-		c.failures++
+		d.failures++
 		delay, again := c.again(err)
 		c.mu.Unlock()
 		if r == nil || !r.First || !again {
@@ -53,7 +54,8 @@ func (c *Client) connect(ctx context.Context) error {
 		c.mu.Unlock()
 		return &ConnectError{Err: ErrClosed}
 	}
-	c.cancel = cancel
+	d := c.dials
+	d.cancel = cancel
 	c.mu.Unlock()
 	if err := c.credentials(ctx); err != nil {
 		return &ConnectError{Err: err}
@@ -65,11 +67,11 @@ func (c *Client) connect(ctx context.Context) error {
 
 	err := c.attempt(ctx)
 	refused, ok := errors.AsType[*ConnectError](err)
-	if ok && refused.ReasonCode == mqtt.UnsupportedProtocolVersion && c.opt.Version == 0 && c.fallBack() {
+	if ok && refused.ReasonCode == mqtt.UnsupportedProtocolVersion && d.opt.Version == 0 && c.fallBack() {
 		err = c.attempt(ctx)
 	}
 	c.mu.Lock()
-	c.cancel = nil
+	d.cancel = nil
 	c.mu.Unlock()
 	return err
 }
@@ -89,24 +91,25 @@ func (c *Client) credentials(ctx context.Context) error {
 		return nil
 	}
 	c.mu.Lock()
-	renew := c.secret.stale || !c.secret.asked
+	d := c.dials
+	renew := d.secret.stale || !d.secret.asked
 	c.mu.Unlock()
 	password, err := f(ctx, renew)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
-	c.secret = secret{password: password, fresh: renew, asked: true}
+	d.secret = secret{password: password, fresh: renew, asked: true}
 	c.mu.Unlock()
 	return nil
 }
 
 // password is what CONNECT has, nil for none. mu is held.
 func (c *Client) password() []byte {
-	if c.secret.password != nil {
-		return c.secret.password
+	if d := c.dials; d.secret.password == nil {
+		return d.opt.Password
 	}
-	return c.opt.Password
+	return c.dials.secret.password
 }
 
 func (c *Client) fallBack() bool {
@@ -128,9 +131,10 @@ func (c *Client) attempt(ctx context.Context) error {
 		}
 		return &ConnectError{Err: err}
 	}
+	opt := c.dials.opt
 	answered := make(chan error, 1)
-	l := &link{c: c, answered: answered}
-	l.conn = transport.New(nc, c.opt.Transport)
+	l := &link{c: c, opening: &opening{answered: answered}}
+	l.conn = transport.New(nc, opt.Transport)
 
 	c.mu.Lock()
 	if c.stopping {
@@ -139,10 +143,13 @@ func (c *Client) attempt(ctx context.Context) error {
 		return &ConnectError{Err: ErrClosed}
 	}
 	p := c.connectPacket()
-	l.version, l.clean = c.version, p.CleanStart
-	l.inLimit = c.opt.MaximumPacketSize
-	l.aliasIn.Reset(c.opt.TopicAliasMaximum)
-	l.sent = time.Now()
+	l.version, l.opening.clean = c.version, p.CleanStart
+	l.inLimit = opt.MaximumPacketSize
+	if n := opt.TopicAliasMaximum; n > 0 {
+		l.aliases = &aliases{}
+		l.aliases.in.Reset(n)
+	}
+	l.began = time.Now()
 	err = l.beginAuth(p)
 	var frame []byte
 	if err == nil {
@@ -169,15 +176,16 @@ func (c *Client) attempt(ctx context.Context) error {
 }
 
 func (c *Client) dial(ctx context.Context) (net.Conn, error) {
-	if c.opt.Dial != nil {
-		return c.opt.Dial(ctx)
+	o := c.dials.opt
+	if o.Dial != nil {
+		return o.Dial(ctx)
 	}
-	return transport.Dial(ctx, c.opt.Endpoint, c.opt.DialOptions)
+	return transport.Dial(ctx, o.Endpoint, o.DialOptions)
 }
 
 // connectPacket makes the CONNECT of the next attempt. mu is held.
 func (c *Client) connectPacket() *mqtt.Connect {
-	o := c.opt
+	o := c.dials.opt
 	p := &mqtt.Connect{
 		Version: c.version, CleanStart: c.cleanStart(), KeepAlive: o.KeepAlive, ClientID: c.clientID, Will: o.Will,
 		Username: o.Username, HasUsername: o.hasUsername(), Password: c.password(), HasPassword: c.password() != nil,
@@ -205,27 +213,29 @@ func (c *Client) connectPacket() *mqtt.Connect {
 // cleanStart decides Clean Start, which before 5.0 is Clean Session and ends
 // the Session with the connection as well. mu is held.
 func (c *Client) cleanStart() bool {
+	o := c.dials.opt
 	switch {
 	case c.version < mqtt.V50:
-		return !c.opt.KeepSession || c.clientID == "" // [MQTT-3.1.1: 3.1.3-7]
+		return !o.KeepSession || c.clientID == "" // [MQTT-3.1.1: 3.1.3-7]
 	case c.connack != nil:
 		// A reconnect: the Session is ours if it outlived the connection.
-		return !c.opt.KeepSession && c.opt.SessionExpiryInterval == 0
+		return !o.KeepSession && o.SessionExpiryInterval == 0
 	}
-	return !c.opt.KeepSession
+	return !o.KeepSession
 }
 
 // onConnack handles the Server's answer. mu is held.
 func (l *link) onConnack(p *mqtt.Connack) error {
 	c := l.c
-	if l.answered == nil {
+	o := l.opening
+	if o == nil {
 		return protocolError("MQTT-3.2.0-2", "a second CONNACK")
 	}
 	if p.ReasonCode != mqtt.Success {
-		l.refused = &ConnectError{ReasonCode: p.ReasonCode, Connack: p}
-		return l.refused
+		o.refused = &ConnectError{ReasonCode: p.ReasonCode, Connack: p}
+		return o.refused
 	}
-	if p.SessionPresent && l.clean {
+	if p.SessionPresent && o.clean {
 		// We hold no state; without Clean Start it is the caller who says that the Session is ours.
 		return protocolError("MQTT-3.2.2-4", "session present after a clean start")
 	}
@@ -235,14 +245,14 @@ func (l *link) onConnack(p *mqtt.Connack) error {
 	}
 	l.limits(p.Properties)
 	l.up = true
-	if c.run.reconnect != nil {
-		l.accepted = time.Now()
+	if c.backoff() != nil {
+		l.accepted = l.moment(time.Now())
 	}
 	l.resume(p.SessionPresent)
 	l.startKeepAlive(p.Properties)
 	c.setState(Connected, nil)
-	l.answered <- nil
-	l.answered = nil
+	o.answered <- nil
+	l.opening = nil
 	return nil
 }
 
@@ -252,7 +262,9 @@ func (l *link) limits(ps mqtt.Properties) {
 	l.maximumQoS = mqtt.QoS(ps.NumberOr(mqtt.MaximumQoS, uint32(mqtt.QoS2)))
 	l.noRetain = ps.NumberOr(mqtt.RetainAvailable, 1) == 0
 	l.topicAliasMaximum = uint16(ps.NumberOr(mqtt.TopicAliasMaximum, 0)) //nolint:gosec // a two byte property
-	l.aliasOut.Reset(min(l.topicAliasMaximum, l.c.opt.TopicAliasMaximum))
+	if l.aliases != nil {
+		l.aliases.out.Reset(min(l.topicAliasMaximum, l.c.dials.opt.TopicAliasMaximum))
+	}
 }
 
 // Closed is called by the transport when the connection has ended.
@@ -270,12 +282,12 @@ func (l *link) Closed(err error) {
 		c.link = nil
 	}
 	if !up {
-		refused, stopping := l.refused, c.stopping
+		refused, stopping := l.opening.refused, c.stopping
 		c.mu.Unlock()
 		if refused == nil {
 			refused = &ConnectError{Err: err}
 		}
-		l.answered <- refused
+		l.opening.answered <- refused
 		if stopping {
 			c.finish(ErrClosed)
 		}

@@ -10,13 +10,25 @@ import (
 
 // keepAlive is the Keep Alive of one Network Connection, section 3.1.2.10.
 type keepAlive struct {
+	began    time.Time // when moments begin
+	sent     moment    // the last packet to the Server
+	heard    moment    // the last bytes from it
+	pings    *pings    // nil: there is no PINGREQ without PINGRESP
 	interval flow.KeepAlive
-	timer    *time.Timer
-	sent     time.Time    // the last packet to the Server
-	heard    time.Time    // the last bytes from it
-	pinged   time.Time    // the first PINGREQ without PINGRESP
-	pings    []chan error // one for each PINGREQ without PINGRESP; nil: nobody waits
 }
+
+// pings are the PINGREQs without PINGRESP.
+type pings struct {
+	since   time.Time    // when the first was sent
+	waiting []chan error // one for each; nil: nobody waits
+}
+
+// moment is a time that takes little room, in nanoseconds.
+type moment int64
+
+func (k *keepAlive) moment(t time.Time) moment { return moment(t.Sub(k.began)) }
+
+func (k *keepAlive) time(m moment) time.Time { return k.began.Add(time.Duration(m)) }
 
 // Ping sends a PINGREQ and waits for its PINGRESP: what was sent before has then
 // been read by the Server.
@@ -46,33 +58,34 @@ func (c *Client) Ping(ctx context.Context) error {
 // ping writes a PINGREQ. mu is held.
 func (l *link) ping(answered chan error) {
 	_ = l.control(&mqtt.Pingreq{}) // it has nothing that could not be encoded
-	l.pings = append(l.pings, answered)
-	if l.pinged.IsZero() {
-		l.pinged = time.Now()
+	if l.pings == nil {
+		l.pings = &pings{since: time.Now()}
 	}
+	l.pings.waiting = append(l.pings.waiting, answered)
 }
 
 // onPingresp handles a PINGRESP; one that was not asked for has no meaning. mu
 // is held.
 func (l *link) onPingresp() {
-	if len(l.pings) == 0 {
+	p := l.pings
+	if p == nil {
 		return
 	}
-	if answered := l.pings[0]; answered != nil {
+	if answered := p.waiting[0]; answered != nil {
 		answered <- nil
 	}
-	l.pings = l.pings[1:]
-	if len(l.pings) == 0 {
+	if p.waiting = p.waiting[1:]; len(p.waiting) == 0 {
 		l.pings = nil
+		return
 	}
-	l.pinged = time.Time{}
-	if len(l.pings) > 0 {
-		l.pinged = time.Now()
-	}
+	p.since = time.Now()
 }
 
 func (l *link) endPings(err error) {
-	for _, answered := range l.pings {
+	if l.pings == nil {
+		return
+	}
+	for _, answered := range l.pings.waiting {
 		if answered != nil {
 			answered <- err
 		}
@@ -83,14 +96,14 @@ func (l *link) endPings(err error) {
 // startKeepAlive uses the Server's Keep Alive if it names one [MQTT-3.1.2-21],
 // [MQTT-3.2.2-21]. mu is held.
 func (l *link) startKeepAlive(ps mqtt.Properties) {
-	l.interval = flow.KeepAlive(ps.NumberOr(mqtt.ServerKeepAlive, uint32(l.c.opt.KeepAlive)))
+	l.interval = flow.KeepAlive(ps.NumberOr(mqtt.ServerKeepAlive, uint32(l.c.dials.opt.KeepAlive)))
 	if l.interval > 0 {
-		l.timer = time.AfterFunc(l.interval.PingAfter(), l.tick)
+		l.conn.SetAlarm(l.interval.PingAfter())
 	}
 }
 
-// tick does what the Keep Alive asks for now.
-func (l *link) tick() {
+// Alarm is called by the transport: it does what the Keep Alive asks for now.
+func (l *link) Alarm() {
 	c := l.c
 	now := time.Now()
 	c.mu.Lock()
@@ -100,9 +113,13 @@ func (l *link) tick() {
 	}
 	if l.paused {
 		// Nothing is read because the consumer is slow: silence is our own.
-		l.heard = now
+		l.heard = l.moment(now)
 	}
-	do, at := l.interval.Client(now, flow.Activity{Sent: l.sent, Received: l.heard, Pinged: l.pinged})
+	a := flow.Activity{Sent: l.time(l.sent), Received: l.time(l.heard)}
+	if l.pings != nil {
+		a.Pinged = l.pings.since
+	}
+	do, at := l.interval.Client(now, a)
 	switch do {
 	case flow.GiveUp:
 		c.mu.Unlock()
@@ -110,10 +127,11 @@ func (l *link) tick() {
 		return
 	case flow.Ping:
 		l.ping(nil)
-		_, at = l.interval.Client(now, flow.Activity{Sent: now, Received: l.heard, Pinged: l.pinged})
+		a.Sent, a.Pinged = now, l.pings.since
+		_, at = l.interval.Client(now, a)
 	}
-	l.timer.Reset(max(at.Sub(now), time.Millisecond))
 	c.mu.Unlock()
+	l.conn.SetAlarm(max(at.Sub(now), time.Millisecond))
 	if do == flow.Ping {
 		l.flush()
 	}
@@ -121,13 +139,10 @@ func (l *link) tick() {
 
 // stopTimers ends the timers of a connection that has closed. mu is held.
 func (l *link) stopTimers() {
-	if l.timer != nil {
-		l.timer.Stop()
+	if l.auth != nil && l.auth.timer != nil {
+		l.auth.timer.Stop()
 	}
-	if l.authTimer != nil {
-		l.authTimer.Stop()
-	}
-	if l.ackTimer != nil {
-		l.ackTimer.Stop()
+	if l.acks != nil && l.acks.timer != nil {
+		l.acks.timer.Stop()
 	}
 }

@@ -172,7 +172,7 @@ func validate(m *mqtt.Message) error {
 
 // publishLater takes a message for the next connection. mu is held.
 func (c *Client) publishLater(m *mqtt.Message, o outgoing) error {
-	if m.QoS == mqtt.QoS0 || c.run.reconnect == nil {
+	if m.QoS == mqtt.QoS0 || c.backoff() == nil {
 		return ErrNotConnected
 	}
 	id, ok := c.send.Publish(m.QoS, o)
@@ -218,7 +218,7 @@ func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) er
 	b.frame = append(b.frame[:0], m.Topic...)
 	p.Topic = b.frame
 	var alias uint16
-	if l.topicAliasMaximum > 0 {
+	if l.aliases != nil && l.topicAliasMaximum > 0 {
 		alias = l.alias(b, &p, m)
 	}
 	p.Payload = m.Payload
@@ -234,7 +234,9 @@ func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) er
 		}
 	}
 	if err != nil {
-		l.aliasOut.Forget(alias)
+		if alias != 0 {
+			l.aliases.out.Forget(alias)
+		}
 		return &PublishError{ReasonCode: mqtt.MalformedPacket, Err: err}
 	}
 	if l.c.run.trace != nil {
@@ -249,10 +251,10 @@ func (l *link) publish(b *Batch, m *mqtt.Message, id mqtt.PacketID, dup bool) er
 // the caller does not choose them. It returns one that is new.
 func (l *link) alias(b *Batch, p *mqtt.Publish, m *mqtt.Message) uint16 {
 	if m.Properties.Has(mqtt.TopicAlias) {
-		l.aliasOut.Reset(0)
+		l.aliases.out.Reset(0)
 		return 0
 	}
-	alias, known := l.aliasOut.Assign(m.Topic)
+	alias, known := l.aliases.out.Assign(m.Topic)
 	if alias == 0 {
 		return 0
 	}

@@ -17,41 +17,47 @@ type link struct {
 	conn *transport.Conn
 
 	// Owned by the reader.
-	turn    *turn // nil between two
-	aliasIn flow.AliasIn
-	topic   string // the last Topic Name
-	inLimit uint32 // our Maximum Packet Size
-	useful  bool   // it brought a message or an acknowledgement
+	turn  *turn  // nil between two
+	topic string // the last Topic Name
 
 	// Guarded by Client.mu.
-	with *Authentication // nil: none
-	auth *authenticating // nil: nothing is under way
-	// authTimer begins the next exchange.
-	authTimer *time.Timer
-	answered  chan error // the CONNACK's fate, nil once it has come
-	accepted  time.Time  // when it came; zero if that does not matter
-	refused   *ConnectError
-	version   mqtt.Version
-	clean     bool // CONNECT had Clean Start
-	up        bool // accepted, and not closed
-	ending    bool // DISCONNECT was sent or received: nothing follows it
-	blocked   bool // the transport refused bytes
-	choked    bool // and answers wait as well: stop reading
-	full      bool // the consumer is slow: stop reading
-	paused    bool // nothing is read
-	progress  bool // something that wait may wait for has changed in this turn
-	pending   *control
-	ackTimer  *time.Timer
-	ackArmed  bool
-	acks      ackQueue
-	aliasOut  flow.AliasOut
+	opening *opening       // nil once the CONNACK has come
+	auth    *authenticator // nil: none
+	acks    *acks          // nil while nothing was to be acknowledged
+	aliases *aliases       // nil: there are none; in belongs to the reader
+	pending *control
 	keepAlive
+	accepted moment // when the CONNACK came; 0 if that does not matter
 
-	// What the Server allows.
+	// What we and the Server allow.
+	inLimit           uint32 // our Maximum Packet Size
 	maximumPacketSize uint32 // 0: anything
 	topicAliasMaximum uint16
 	maximumQoS        mqtt.QoS
 	noRetain          bool
+
+	version  mqtt.Version
+	useful   bool // it brought a message or an acknowledgement; the reader's
+	up       bool // accepted, and not closed
+	ending   bool // DISCONNECT was sent or received: nothing follows it
+	blocked  bool // the transport refused bytes
+	choked   bool // and answers wait as well: stop reading
+	full     bool // the consumer is slow: stop reading
+	paused   bool // nothing is read
+	progress bool // something that wait may wait for has changed in this turn
+}
+
+// opening is what a connection has until its CONNACK has come.
+type opening struct {
+	answered chan error // the CONNACK's fate
+	refused  *ConnectError
+	clean    bool // CONNECT had Clean Start
+}
+
+// aliases are the Topic Aliases of a connection that may have some.
+type aliases struct {
+	in  flow.AliasIn
+	out flow.AliasOut
 }
 
 // turn is what only one read needs, so that an idle connection does without.
@@ -103,16 +109,16 @@ func (l *link) Feed(b *transport.Batch, p []byte) (int, error) {
 func (l *link) endTurn(b *transport.Batch, t *turn) {
 	c := l.c
 	c.mu.Lock()
-	l.heard = t.time()
+	l.heard = l.moment(t.time())
 	t.now = time.Time{}
 	l.resend()
 	l.push(b)
 	if t.got.first != nil {
-		c.queue.join(t.got)
+		c.receiving().queue.join(t.got)
 		t.got = chain{}
 		l.progress = true
 	}
-	if c.queue.bytes > c.run.receiveBuffer/2 && !l.full {
+	if s := c.stream.Load(); s != nil && s.queue.bytes > int(c.run.receiveBuffer)/2 && !l.full {
 		l.full = true // the other half is with Receive
 		l.hold()
 	}
@@ -120,8 +126,10 @@ func (l *link) endTurn(b *transport.Batch, t *turn) {
 		l.progress = false
 		c.wake()
 	}
-	later := c.later
-	c.later = nil
+	var later []func()
+	if d := c.dials; d != nil && d.later != nil {
+		later, d.later = d.later, nil
+	}
 	c.mu.Unlock()
 	for _, f := range later {
 		f()

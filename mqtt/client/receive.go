@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/flow"
 	"mqt/mqtt/topic"
 )
 
@@ -64,11 +65,24 @@ func (q *chain) join(o chain) {
 	q.bytes += o.bytes
 }
 
-// inbox is what Receive has taken from Client.queue, all at once, so that the
-// consumer and the reader seldom meet at a lock.
-type inbox struct {
+// stream are the messages for Receive.
+type stream struct {
+	queue chain // from the reader; guarded by Client.mu
+
+	// What Receive has taken from queue, all at once, so that the consumer and
+	// the reader seldom meet at a lock.
 	mu   sync.Mutex
 	list chain
+}
+
+// receiving returns the stream. Client.mu is held.
+func (c *Client) receiving() *stream {
+	s := c.stream.Load()
+	if s == nil {
+		s = &stream{}
+		c.stream.Store(s)
+	}
+	return s
 }
 
 // Receive returns the next message, in the order in which they came. It waits
@@ -97,30 +111,39 @@ func (c *Client) Receive(ctx context.Context) (*Delivery, error) {
 // Waiting reports whether Receive would return a message at once: a consumer
 // flushes its output when nothing waits.
 func (c *Client) Waiting() bool {
-	c.inbox.mu.Lock()
-	defer c.inbox.mu.Unlock()
-	if c.inbox.list.first != nil {
+	s := c.stream.Load()
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list.first != nil {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.queue.first != nil
+	return s.queue.first != nil
 }
 
 // next takes a message off, or says what to wait for.
 func (c *Client) next() (*Delivery, <-chan struct{}, error) {
-	in := &c.inbox
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.list.first == nil {
-		changed, err := c.refill()
+	s := c.stream.Load()
+	if s == nil {
+		c.mu.Lock()
+		s = c.receiving()
+		c.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list.first == nil {
+		changed, err := c.refill(s)
 		if changed != nil || err != nil {
 			return nil, changed, err
 		}
 	}
-	d := in.list.first
-	if in.list.first = d.next; d.next == nil {
-		in.list = chain{}
+	d := s.list.first
+	if s.list.first = d.next; d.next == nil {
+		s.list = chain{}
 	}
 	d.next = nil
 	return d, nil, nil
@@ -128,11 +151,11 @@ func (c *Client) next() (*Delivery, <-chan struct{}, error) {
 
 // refill takes what the reader has queued. When that is nothing, it sends the
 // acknowledgements that wait for more and returns what to wait for.
-func (c *Client) refill() (<-chan struct{}, error) {
+func (c *Client) refill(s *stream) (<-chan struct{}, error) {
 	c.mu.Lock()
 	l := c.link
-	if c.queue.first != nil {
-		c.inbox.list, c.queue = c.queue, chain{}
+	if s.queue.first != nil {
+		s.list, s.queue = s.queue, chain{}
 		if l != nil && l.full {
 			l.full = false
 			l.hold()
@@ -187,7 +210,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 	if f := c.run.onMessage; f != nil && f(c, p, name) {
 		if p.QoS > mqtt.QoS0 {
 			c.mu.Lock()
-			l.acks.add(p.PacketID, p.QoS, true)
+			l.owe().add(p.PacketID, p.QoS, true)
 			l.releaseAcks()
 			c.mu.Unlock()
 		}
@@ -196,7 +219,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 	d := l.delivery(p, name, alias)
 	if p.QoS > mqtt.QoS0 {
 		c.mu.Lock()
-		d.link, d.seq = l, l.acks.add(p.PacketID, p.QoS, false)
+		d.link, d.seq = l, l.owe().add(p.PacketID, p.QoS, false)
 		if p.QoS == mqtt.QoS2 {
 			if c.held == nil {
 				c.held = make(map[mqtt.PacketID]*Delivery)
@@ -214,7 +237,7 @@ func (l *link) name(p *mqtt.Publish) (string, uint16, error) {
 	if l.version >= mqtt.V50 && len(p.Properties) > 0 {
 		if n, ok := p.Properties.Number(mqtt.TopicAlias); ok {
 			alias := uint16(n) //nolint:gosec // a two byte property
-			name, err := l.aliasIn.Resolve(alias, p.Topic)
+			name, err := l.aliasIn().Resolve(alias, p.Topic)
 			if err != nil || len(p.Topic) == 0 {
 				return name, alias, err
 			}
@@ -226,6 +249,14 @@ func (l *link) name(p *mqtt.Publish) (string, uint16, error) {
 	}
 	name := string(p.Topic)
 	return name, 0, l.check(name)
+}
+
+// aliasIn are the Topic Aliases of the Server.
+func (l *link) aliasIn() *flow.AliasIn {
+	if l.aliases == nil {
+		return new(flow.AliasIn) // it accepts none
+	}
+	return &l.aliases.in
 }
 
 // check remembers a valid Topic Name: the next message often has the same.
@@ -253,12 +284,12 @@ func (l *link) admitQoS(p *mqtt.Publish) (again bool, err error) {
 	d := c.held[p.PacketID]
 	switch {
 	case d == nil: // handled: only the PUBREC was lost
-		l.acks.add(p.PacketID, mqtt.QoS2, true)
+		l.owe().add(p.PacketID, mqtt.QoS2, true)
 		l.releaseAcks()
 	case d.link != l && d.left: // given back, so it is delivered again
 		return false, nil
 	case d.link != l: // the consumer still has it; its Ack answers here now
-		d.link, d.seq = l, l.acks.add(p.PacketID, mqtt.QoS2, false)
+		d.link, d.seq = l, l.owe().add(p.PacketID, mqtt.QoS2, false)
 	}
 	return true, nil
 }
@@ -379,12 +410,12 @@ func (d *Delivery) settle(how owedAck) {
 	l.acks.done(d.seq, how)
 	l.releaseAcks()
 	flush := l.pending != nil && len(l.pending.b) >= flushAcksAt
-	if !flush && l.pending != nil && !l.ackArmed {
-		l.ackArmed = true
-		if l.ackTimer == nil {
-			l.ackTimer = time.AfterFunc(ackDelay, l.flush)
+	if a := l.acks; !flush && l.pending != nil && !a.armed {
+		a.armed = true
+		if a.timer == nil {
+			a.timer = time.AfterFunc(ackDelay, l.flush)
 		} else {
-			l.ackTimer.Reset(ackDelay)
+			a.timer.Reset(ackDelay)
 		}
 	}
 	c.mu.Unlock()
@@ -409,6 +440,21 @@ func (l *link) releaseAcks() {
 			l.c.recv.Pubrec(a.id, a.code)
 		}
 	}
+}
+
+// acks are the acknowledgements of a connection, once there was one.
+type acks struct {
+	ackQueue
+	timer *time.Timer // sends those that have waited for more; nil until one has
+	armed bool        // it runs
+}
+
+// owe returns them. mu is held.
+func (l *link) owe() *acks {
+	if l.acks == nil {
+		l.acks = &acks{}
+	}
+	return l.acks
 }
 
 // ackQueue keeps the acknowledgements of one connection in the order in which

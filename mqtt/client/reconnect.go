@@ -26,19 +26,21 @@ const minPatience = time.Second
 func (c *Client) patience() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if b := c.run.reconnect; b != nil && b.Within > 0 && c.trouble != nil {
-		return min(c.opt.ConnectTimeout, max(c.trouble.left(b), minPatience))
+	d := c.dials
+	if b := c.backoff(); b != nil && b.Within > 0 && d.trouble != nil {
+		return min(d.opt.ConnectTimeout, max(d.trouble.left(b), minPatience))
 	}
-	return c.opt.ConnectTimeout
+	return d.opt.ConnectTimeout
 }
 
 // lost goes on after the connection l has ended: with the next one, or with the
 // end. mu is held, and released.
 func (c *Client) lost(l *link, err error) {
-	if b := c.run.reconnect; b != nil {
-		if c.trouble == nil || c.trouble.cause == nil || l.useful || time.Since(l.accepted) >= b.lasting() {
-			c.trouble, c.failures = &trouble{time.Now(), err}, 0
-			c.secret.fresh = false
+	if b := c.backoff(); b != nil {
+		d, now := c.dials, time.Now()
+		if d.trouble == nil || d.trouble.cause == nil || l.useful || now.Sub(l.time(l.accepted)) >= b.lasting() {
+			d.trouble, d.failures = &trouble{now, err}, 0
+			d.secret.fresh = false
 		}
 	}
 	c.send.DropReserved()
@@ -56,7 +58,9 @@ func (c *Client) tryAgain(err error) {
 		c.finish(ErrClosed)
 		return
 	}
-	c.failures++
+	if c.dials != nil {
+		c.dials.failures++
+	}
 	delay, again := c.again(err)
 	if !again {
 		err = c.verdict(err)
@@ -70,7 +74,7 @@ func (c *Client) tryAgain(err error) {
 		c.finish(ErrClosed)
 		return
 	}
-	c.retry = time.AfterFunc(delay, c.reconnect)
+	c.dials.retry = time.AfterFunc(delay, c.reconnect)
 	c.mu.Unlock()
 }
 
@@ -79,29 +83,29 @@ const maxTakeOvers = 3
 
 // again decides whether the cause allows another attempt, and when. mu is held.
 func (c *Client) again(err error) (time.Duration, bool) {
-	b := c.run.reconnect
+	b := c.backoff()
 	if b == nil || c.stopping || c.exhausted() {
 		return 0, false
 	}
-	n := c.failures
+	d := c.dials
 	if e, ok := errors.AsType[*DisconnectError](err); ok && b.Within == 0 {
 		// A take-over may be our own doing: the CONNECT of a connection that
 		// broke, read late. When it happens again and again there is somebody
 		// to fight with.
 		if e.ReasonCode != mqtt.SessionTakenOver {
-			c.takeOver = 0
-		} else if c.takeOver++; c.takeOver <= maxTakeOvers {
-			return b.delay(c.takeOver), true
+			d.takeOver = 0
+		} else if d.takeOver++; d.takeOver <= maxTakeOvers {
+			return b.delay(d.takeOver), true
 		}
 	}
 	if c.expired(err) {
-		c.secret.stale = true
+		d.secret.stale = true
 	} else if permanent(err) {
 		return 0, false
 	}
-	delay := b.delay(n)
-	if b.Within > 0 && c.trouble != nil {
-		delay = max(min(delay, c.trouble.left(b)), 0)
+	delay := b.delay(d.failures)
+	if b.Within > 0 && d.trouble != nil {
+		delay = max(min(delay, d.trouble.left(b)), 0)
 	}
 	return delay, true
 }
@@ -109,7 +113,7 @@ func (c *Client) again(err error) (time.Duration, bool) {
 // expired tells that the Server does not take the credentials, which can be
 // renewed: they are not fresh. mu is held.
 func (c *Client) expired(err error) bool {
-	if c.run.credentials == nil || c.secret.fresh {
+	if c.run.credentials == nil || c.dials.secret.fresh {
 		return false
 	}
 	var code mqtt.ReasonCode
@@ -123,8 +127,8 @@ func (c *Client) expired(err error) bool {
 
 // exhausted tells that Attempts or Within are. mu is held.
 func (c *Client) exhausted() bool {
-	b := c.run.reconnect
-	return b.Attempts > 0 && c.failures > b.Attempts || b.Within > 0 && c.trouble != nil && c.trouble.left(b) <= 0
+	b, d := c.backoff(), c.dials
+	return b.Attempts > 0 && d.failures > b.Attempts || b.Within > 0 && d.trouble != nil && d.trouble.left(b) <= 0
 }
 
 // permanent reports whether a new connection would end the same way.
@@ -147,10 +151,11 @@ func permanent(err error) bool {
 // verdict is the error that a Client without another attempt ends with. mu is
 // held.
 func (c *Client) verdict(err error) error {
-	if c.run.reconnect == nil || c.trouble == nil || c.trouble.cause == nil || !c.exhausted() || permanent(err) {
+	d := c.dials
+	if c.backoff() == nil || d.trouble == nil || d.trouble.cause == nil || !c.exhausted() || permanent(err) {
 		return err
 	}
-	return &RetryError{After: time.Since(c.trouble.since), Cause: c.trouble.cause, Last: err}
+	return &RetryError{After: time.Since(d.trouble.since), Cause: d.trouble.cause, Last: err}
 }
 
 // reconnect is one attempt, on the timer's goroutine.
@@ -176,7 +181,7 @@ func (l *link) resume(present bool) {
 		c.newSession()
 	}
 	if l.version >= mqtt.V50 {
-		c.recv.Reset(c.opt.ReceiveMaximum)
+		c.recv.Reset(c.dials.opt.ReceiveMaximum)
 	} else {
 		c.recv.Reset(0) // the Server was told nothing
 	}
@@ -190,7 +195,7 @@ func (l *link) resume(present bool) {
 // window is our send quota: the Server's Receive Maximum, or less by choice.
 func (l *link) window() uint16 {
 	n := int(l.c.connack.Properties.NumberOr(mqtt.ReceiveMaximum, 65535))
-	if own := l.c.opt.InFlight; own > 0 {
+	if own := l.c.dials.opt.InFlight; own > 0 {
 		n = min(n, own)
 	}
 	return uint16(n)
@@ -203,12 +208,13 @@ func (c *Client) newSession() {
 	c.recv = flow.Receiver{}
 	c.held = nil
 	c.publishAnew()
-	if c.subscribed == nil {
+	d := c.dials
+	if d.subscribed == nil {
 		return
 	}
-	again := make([]*request, 0, len(c.subscribed)+len(c.requests))
+	again := make([]*request, 0, len(d.subscribed)+len(c.requests))
 	c.requests = slices.DeleteFunc(c.requests, func(r *request) bool { return r.again })
-	for _, s := range c.subscribed {
+	for _, s := range d.subscribed {
 		again = append(again, &request{subs: s.subs, props: s.props, again: true})
 	}
 	c.requests = append(again, c.requests...)
@@ -223,11 +229,11 @@ func (c *Client) publishAnew() {
 			continue
 		}
 		c.send.Pubcomp(id)
-		if c.opt.ResendReceived {
+		if c.dials.opt.ResendReceived {
 			received.Restore(id, flow.PublishQoS2, e.Value)
 			continue
 		}
-		c.later = append(c.later, func() { e.Value.end(mqtt.Success, nil) })
+		c.dials.later = append(c.dials.later, func() { e.Value.end(mqtt.Success, nil) })
 	}
 	for id, e := range c.send.All() {
 		received.Restore(id, e.State, e.Value)
@@ -256,15 +262,15 @@ func (l *link) resend() {
 			continue
 		}
 		l.push(&b.out) // PUBRELs first
-		_, fresh := c.unsent[id]
-		delete(c.unsent, id)
+		_, fresh := c.dials.unsent[id]
+		delete(c.dials.unsent, id)
 		err := l.admit(e.Value.m)
 		if err == nil {
 			err = l.publish(b, e.Value.m, id, !fresh)
 		}
 		if err != nil { // what the last connection took, this one does not
 			o := c.drop(id)
-			c.later = append(c.later, func() { o.end(0, err) })
+			c.dials.later = append(c.dials.later, func() { o.end(0, err) })
 		}
 	}
 	l.push(&b.out)
@@ -273,8 +279,9 @@ func (l *link) resend() {
 }
 
 func (c *Client) markUnsent(id mqtt.PacketID) {
-	if c.unsent == nil {
-		c.unsent = make(map[mqtt.PacketID]struct{})
+	d := c.dials
+	if d.unsent == nil {
+		d.unsent = make(map[mqtt.PacketID]struct{})
 	}
-	c.unsent[id] = struct{}{}
+	d.unsent[id] = struct{}{}
 }

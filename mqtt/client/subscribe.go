@@ -272,7 +272,8 @@ func denied(filters []string, codes []mqtt.ReasonCode, ps mqtt.Properties) error
 
 // remember keeps what was granted for a Session to come. mu is held.
 func (c *Client) remember(r *request, codes []mqtt.ReasonCode) {
-	if c.run.reconnect == nil || r.again {
+	d := c.dials
+	if c.backoff() == nil || r.again {
 		return
 	}
 	kept := subscribed{props: r.props}
@@ -284,18 +285,22 @@ func (c *Client) remember(r *request, codes []mqtt.ReasonCode) {
 		kept.subs = append(kept.subs, r.subs[i])
 	}
 	if kept.subs != nil {
-		c.subscribed = append(c.subscribed, kept)
+		d.subscribed = append(d.subscribed, kept)
 	}
 }
 
 // forget drops a filter that is not subscribed any more. mu is held.
 func (c *Client) forget(filter string) {
-	for i := range c.subscribed {
-		s := &c.subscribed[i]
+	d := c.dials
+	if d == nil {
+		return
+	}
+	for i := range d.subscribed {
+		s := &d.subscribed[i]
 		// A new slice: a request under way may share the old one.
 		s.subs = slices.DeleteFunc(slices.Clone(s.subs), func(s mqtt.Subscription) bool { return s.Filter == filter })
 	}
-	c.subscribed = slices.DeleteFunc(c.subscribed, func(s subscribed) bool { return len(s.subs) == 0 })
+	d.subscribed = slices.DeleteFunc(d.subscribed, func(s subscribed) bool { return len(s.subs) == 0 })
 }
 
 func filtersOf(subs []mqtt.Subscription) []string {

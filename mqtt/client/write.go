@@ -77,8 +77,10 @@ func (l *link) push(b *transport.Batch) {
 		l.blocked = true
 		return
 	}
-	l.sent = time.Now()
-	l.ackArmed = false
+	l.sent = l.moment(time.Now())
+	if l.acks != nil {
+		l.acks.armed = false
+	}
 	l.release()
 }
 
@@ -106,7 +108,7 @@ func (l *link) flush() {
 // or must not change any more. mu is held.
 func (l *link) write(b *Batch, head, body []byte) {
 	l.push(&b.out)
-	l.sent = b.time()
+	l.sent = l.moment(b.time())
 	if !l.blocked && l.conn.AppendShared(&b.out, head, body) {
 		return
 	}

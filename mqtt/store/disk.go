@@ -90,6 +90,7 @@ type Disk struct {
 
 	wake    chan struct{}
 	done    chan []outcome
+	owed    atomic.Int32 // what is in done, or being called by completeLoop
 	ended   sync.WaitGroup
 	failure atomic.Pointer[Error]
 }

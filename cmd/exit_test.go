@@ -70,30 +70,6 @@ func dialError(step string, err error) error {
 	return &client.ConnectError{Err: &transport.DialError{Step: step, URL: "u", Err: err}}
 }
 
-// TestExitTable holds the README to the one table.
-func TestExitTable(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes := make(map[string]bool)
-	for _, row := range exitTable() {
-		if codes[row.codes] {
-			t.Errorf("%s stands there twice", row.codes)
-		}
-		codes[row.codes] = true
-		if !strings.Contains(string(readme), "| "+row.codes+" | ") {
-			t.Errorf("the README does not have %s", row.codes)
-		}
-	}
-	for line := range strings.Lines(string(readme)) {
-		code, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " ")
-		if strings.HasPrefix(line, "| ") && code[0] >= '0' && code[0] <= '9' && strings.Count(line, "|") == 3 && !codes[code] {
-			t.Errorf("the README has %s, the table has not", code)
-		}
-	}
-}
-
 // What a server says cannot act on the terminal.
 func TestExplainIsPrintable(t *testing.T) {
 	said := mqtt.Properties{mqtt.Str(mqtt.ReasonString, "\x1b]0;owned\x07 \u009b31m grün \u202e\ttab")}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -120,8 +121,14 @@ func (r *runner) connectStep(ctx context.Context, p *phaseTally) error {
 		return cause
 	}
 	r.enlist()
+	if len(members) >= manyClients {
+		debug.FreeOSMemory() // what connecting has left would take as much room as the clients
+	}
 	return nil
 }
+
+// manyClients are so many that connecting them leaves much behind.
+const manyClients = 1000
 
 // connectAll returns the first cause of failure.
 func (r *runner) connectAll(ctx context.Context, p *phaseTally, members []*member) error {

@@ -18,11 +18,23 @@ import (
 // $share/group/ (SplitShare). They are not validated, see ValidateFilter, and their
 // memory is retained. Limits on their number and levels are the caller's.
 type FilterTree[K comparable, V any] struct {
-	exact table[subscriber[K, V]] // filters without a wildcard: one look-up
-	root  filterNode[K, V]        // filters with one, level by level
-	epoch atomic.Uint64
-	size  atomic.Int64
-	mu    sync.Mutex // held by writers
+	// Filters without a wildcard take one look-up, or two where they have, or have
+	// had, more than one subscriber: a reader looks at exact first, which a filter
+	// leaves for crowds and does not come back to before it was gone.
+	exact  table[only[K, V]]
+	crowds table[subscribers[K, V]]
+	root   filterNode[K, V] // filters with a wildcard, level by level
+	epoch  atomic.Uint64
+	size   atomic.Int64
+	mu     sync.Mutex // held by writers
+}
+
+// only is the single subscriber of a filter. It is part of the table's item, as the
+// table is large and each step from one object to another costs a cache miss. It never
+// changes.
+type only[K comparable, V any] struct {
+	key   K
+	value V
 }
 
 // filterNode is a position between two levels. An empty one is pruned.
@@ -51,22 +63,24 @@ func (t *FilterTree[K, V]) Set(filter string, key K, value V) (old V, replaced b
 
 func (t *FilterTree[K, V]) setExact(filter string, key K, value V) (old V, replaced bool) {
 	h := hash(filter)
+	if it := t.crowds.find(h, filter); it != nil {
+		return it.body.set(key, value)
+	}
 	it := t.exact.find(h, filter)
-	if it == nil {
-		t.exact.add(h, newExact(filter, subscriber[K, V]{key: key, value: value}))
-		return old, false
+	switch {
+	case it == nil:
+		t.exact.add(h, &item[only[K, V]]{filter, only[K, V]{key, value}})
+	case it.body.key == key:
+		t.exact.replace(h, &item[only[K, V]]{it.key, only[K, V]{key, value}})
+		return it.body.value, true
+	default:
+		crowd := &item[subscribers[K, V]]{key: it.key}
+		crowd.body.set(it.body.key, it.body.value)
+		crowd.body.set(key, value)
+		t.crowds.add(h, crowd) // seen when the other is gone
+		t.exact.remove(h, filter)
 	}
-	next, old, replaced := it.body.with(key, value)
-	if next != &it.body {
-		t.exact.replace(h, newExact(it.key, *next))
-	}
-	return old, replaced
-}
-
-// newExact returns an item for the exact table. Its subscriber is part of it, as the
-// table is large and each step from one object to another costs a cache miss.
-func newExact[K comparable, V any](filter string, s subscriber[K, V]) *item[subscriber[K, V]] {
-	return &item[subscriber[K, V]]{key: filter, body: s}
+	return old, false
 }
 
 // Delete removes what Set stored under filter and key.
@@ -87,25 +101,30 @@ func (t *FilterTree[K, V]) Delete(filter string, key K) (old V, ok bool) {
 
 func (t *FilterTree[K, V]) deleteExact(filter string, key K) (old V, ok bool) {
 	h := hash(filter)
+	if it := t.crowds.find(h, filter); it != nil {
+		old, ok = it.body.delete(key)
+		if it.body.empty() {
+			t.crowds.remove(h, filter)
+		}
+		return old, ok
+	}
 	it := t.exact.find(h, filter)
-	if it == nil {
+	if it == nil || it.body.key != key {
 		return old, false
 	}
-	next, old, ok := it.body.without(key)
-	switch next {
-	case &it.body:
-	case nil:
-		t.exact.remove(h, filter)
-	default:
-		t.exact.replace(h, newExact(it.key, *next))
-	}
-	return old, ok
+	t.exact.remove(h, filter)
+	return it.body.value, true
 }
 
 // Get returns what Set stored under filter and key.
 func (t *FilterTree[K, V]) Get(filter string, key K) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !hasWildcard(filter) {
+		if it := t.exact.find(hash(filter), filter); it != nil && it.body.key == key {
+			return it.body.value, true
+		}
+	}
 	return t.subscriber(filter).get(key)
 }
 
@@ -113,9 +132,12 @@ func (t *FilterTree[K, V]) Get(filter string, key K) (value V, ok bool) {
 // no particular order, and returns the extended slice. A key with several matching
 // filters is there once for each. It allocates only to grow dst.
 func (t *FilterTree[K, V]) AppendMatches(dst []V, name string) []V {
-	if !t.exact.empty() {
-		if it := t.exact.find(hash(name), name); it != nil {
-			dst = it.body.appendTo(dst)
+	if !t.exact.empty() || !t.crowds.empty() {
+		h := hash(name)
+		if it := t.exact.find(h, name); it != nil {
+			dst = append(dst, it.body.value)
+		} else if it := t.crowds.find(h, name); it != nil {
+			dst = it.body.Load().appendTo(dst)
 		}
 	}
 	if t.root.empty() {
@@ -136,11 +158,11 @@ func (t *FilterTree[K, V]) Len() int {
 	return int(t.size.Load())
 }
 
-// subscriber returns the one of filter, or nil.
+// subscriber returns those of filter but for an only one, or nil.
 func (t *FilterTree[K, V]) subscriber(filter string) *subscriber[K, V] {
 	if !hasWildcard(filter) {
-		if it := t.exact.find(hash(filter), filter); it != nil {
-			return &it.body
+		if it := t.crowds.find(hash(filter), filter); it != nil {
+			return it.body.Load()
 		}
 		return nil
 	}

@@ -171,7 +171,7 @@ func TestFilterTreePrunedConcurrently(t *testing.T) {
 	writers.Wait()
 	done.Store(true)
 	readers.Wait()
-	if tree.Len() != 1 || !tree.exact.empty() || !tree.root.children.empty() {
+	if tree.Len() != 1 || !tree.exact.empty() || !tree.crowds.empty() || !tree.root.children.empty() {
 		t.Error("the tree is not pruned")
 	}
 }

@@ -135,7 +135,7 @@ func TestFilterTreeAgreesWithMatch(t *testing.T) {
 				tree.Delete(filter, key)
 			}
 		}
-		if tree.Len() != 0 || !tree.root.empty() || !tree.exact.empty() {
+		if tree.Len() != 0 || !tree.root.empty() || !tree.exact.empty() || !tree.crowds.empty() {
 			t.Fatalf("seed %d: the tree is not empty after all is deleted", seed)
 		}
 	}
@@ -250,7 +250,7 @@ func TestManyFilters(t *testing.T) {
 			t.Fatalf("Delete(%q) = %d, %v", filter(i), old, ok)
 		}
 	}
-	if !tree.exact.empty() || !tree.root.empty() {
+	if !tree.exact.empty() || !tree.crowds.empty() || !tree.root.empty() {
 		t.Error("the tree is not empty after all is deleted")
 	}
 }

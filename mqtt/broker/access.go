@@ -136,19 +136,20 @@ func (c *conn) mayPublish(topic string) bool {
 		return true
 	}
 	rights := c.s.rightsBy(acl)
-	if c.judged.rights == rights && c.judged.topic == topic {
-		if !c.judged.ok {
+	judged := &c.notes().judged
+	if judged.rights == rights && judged.topic == topic {
+		if !judged.ok {
 			c.b.count.deniedPublish.Add(1)
 		}
-		return c.judged.ok
+		return judged.ok
 	}
 	ok := rights.MayPublish(topic)
 	if len(topic) <= longTopic {
-		c.judged = judgement{rights, topic, ok}
+		*judged = judgement{rights, topic, ok}
 	}
 	if !ok {
 		c.b.count.deniedPublish.Add(1)
-		c.b.opt.Log.Info("publish denied", "client", c.s.clientID, "user", c.s.username, "topic", topic)
+		c.b.opt.Log.Info("publish denied", "client", c.s.clientID, "user", c.s.owner.name, "topic", topic)
 	}
 	return ok
 }
@@ -167,7 +168,7 @@ func (b *Broker) mayLeaveWill(p access.Principal, w *mqtt.Will) error {
 func (s *session) rightsBy(acl *access.ACL) *access.Rights {
 	r := s.rights.Load()
 	if r == nil || r.ACL() != acl {
-		r = acl.For(access.Principal{Username: s.username, ClientID: s.clientID})
+		r = acl.For(access.Principal{Username: s.owner.name, ClientID: s.clientID})
 		s.rights.Store(r)
 	}
 	return r
@@ -186,6 +187,6 @@ func (s *session) maySubscribe(filter string) bool {
 		return true
 	}
 	s.b.count.deniedSubscribe.Add(1)
-	s.b.opt.Log.Info("subscribe denied", "client", s.clientID, "user", s.username, "filter", filter)
+	s.b.opt.Log.Info("subscribe denied", "client", s.clientID, "user", s.owner.name, "filter", filter)
 	return false
 }

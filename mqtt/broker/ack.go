@@ -12,6 +12,9 @@ func (c *conn) puback(t *turn, p *mqtt.Puback) error {
 	if s.conn != c {
 		return errTakenOver
 	}
+	if s.flight == nil {
+		return nil
+	}
 	if w, ok := s.sender.Puback(p.PacketID); ok {
 		s.land(t, w)
 		s.pump(t)
@@ -27,7 +30,11 @@ func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	w, release, ok := s.sender.Pubrec(p.PacketID, p.ReasonCode)
+	var w queued
+	var release, ok bool
+	if s.flight != nil {
+		w, release, ok = s.sender.Pubrec(p.PacketID, p.ReasonCode)
+	}
 	switch {
 	case release:
 		s.stagePubrec(t, w)
@@ -50,6 +57,9 @@ func (c *conn) pubcomp(t *turn, p *mqtt.Pubcomp) error {
 	if s.conn != c {
 		return errTakenOver
 	}
+	if s.flight == nil {
+		return nil
+	}
 	if w, ok := s.sender.Pubcomp(p.PacketID); ok {
 		s.land(t, w)
 		s.pump(t)
@@ -66,12 +76,14 @@ func (c *conn) pubrel(t *turn, p *mqtt.Pubrel) error {
 	if s.conn != c {
 		return errTakenOver
 	}
-	code := mqtt.Success
-	if !s.receiver.Pubrel(p.PacketID) {
-		code = mqtt.PacketIdentifierNotFound
+	code := mqtt.PacketIdentifierNotFound
+	if s.flight != nil {
+		if s.receiver.Pubrel(p.PacketID) {
+			code = mqtt.Success
+		}
+		s.receiver.Pubcomp()
+		c.flags.put(full, s.receiver.Quota() == 0)
 	}
-	s.receiver.Pubcomp()
-	c.full.Store(s.receiver.Quota() == 0)
 	s.stageRelease(t, p.PacketID)
 	return c.ack(t, mqtt.TypePubcomp, p.PacketID, code)
 }

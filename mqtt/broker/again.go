@@ -12,10 +12,10 @@ import (
 // messages that are handed over. On a full disk they are tried again until there is
 // room. If the process ends before that the store still has where they come from.
 type retries struct {
-	b     *Broker
-	mu    sync.Mutex
-	list  []*commitment
-	timer timer
+	b    *Broker
+	mu   sync.Mutex
+	list []*commitment
+	timer
 }
 
 // retryEvery is how often.
@@ -26,7 +26,7 @@ func (r *retries) add(k *commitment) {
 	defer r.mu.Unlock()
 	r.list = append(r.list, k)
 	if len(r.list) == 1 {
-		r.b.timers.set(&r.timer, r.b.timers.now()+retryEvery)
+		r.b.timers.set(r, r.b.timers.now()+retryEvery)
 	}
 }
 

@@ -159,11 +159,12 @@ func (c *conn) proved(t *turn, user string, final []byte) error {
 // refuseExchange answers the CONNECT that waits: before CONNACK there is no
 // DISCONNECT [MQTT-3.14.0-1].
 func (c *conn) refuseExchange(t *turn, err error) {
-	if c.auth == nil || c.auth.connect == nil {
+	a := c.auth
+	if a == nil || a.connect == nil {
 		return
 	}
-	p := c.auth.connect
-	c.auth.connect = nil
+	p := a.connect
+	a.connect = nil
 	c.refuse(t, p, err)
 }
 

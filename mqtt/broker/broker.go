@@ -50,7 +50,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
-	owners   map[string]int // sessions of a user
+	owners   map[string]*owner
 	conns    connList
 	serial   uint64
 	closed   bool
@@ -67,7 +67,7 @@ func New(o Options) (*Broker, error) {
 		timers:   newTimers(),
 		done:     make(chan struct{}),
 		sessions: make(map[string]*session),
-		owners:   make(map[string]int),
+		owners:   make(map[string]*owner),
 		empty:    make(chan struct{}),
 		checks:   newChecks(),
 		store:    o.Store,
@@ -78,9 +78,7 @@ func New(o Options) (*Broker, error) {
 	b.tokens.Store(o.Tokens)
 	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
-	b.retained.b, b.retained.timer.owner = b, &b.retained
-	b.publishers.b, b.publishers.timer.owner = b, &b.publishers
-	b.retries.b, b.retries.timer.owner = b, &b.retries
+	b.retained.b, b.publishers.b, b.retries.b = b, b, b
 	if b.store != nil {
 		if err := b.load(); err != nil {
 			return nil, err
@@ -118,7 +116,6 @@ func (b *Broker) Serve(ctx context.Context, l *transport.Listener) error {
 // made it.
 func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	c := &conn{b: b, tc: tc, accepted: b.timers.now() - tc.HandshakeTime()}
-	c.timer.owner = c
 	b.mu.Lock()
 	b.conns.add(c)
 	closed := b.closed
@@ -126,7 +123,7 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	b.mu.Unlock()
 	b.count.connections.Add(1)
 	b.count.accepted.Add(1)
-	b.timers.set(&c.timer, c.accepted+b.opt.ConnectTimeout)
+	b.timers.set(c, c.accepted+b.opt.ConnectTimeout)
 	if b.overTwice(b.limit(), closed, n, b.gate.arrive(tc.RemoteAddr()), tc.RemoteAddr()) {
 		tc.Abort(errShutdown)
 	}
@@ -165,10 +162,35 @@ func (b *Broker) forgetSession(s *session) {
 	}
 }
 
+// owner is who sessions belong to.
+type owner struct {
+	name     string // of the user, "": anonymous clients
+	sessions int    // guarded by Broker.mu
+}
+
+// count is how many sessions they are, 0 for nil.
+func (o *owner) count() int {
+	if o == nil {
+		return 0
+	}
+	return o.sessions
+}
+
+// own counts one more session for a user. b.mu is held.
+func (b *Broker) own(user string) *owner {
+	o := b.owners[user]
+	if o == nil {
+		o = &owner{name: user}
+		b.owners[user] = o
+	}
+	o.sessions++
+	return o
+}
+
 // disown counts a session less for its user. b.mu is held.
 func (b *Broker) disown(s *session) {
-	if b.owners[s.username]--; b.owners[s.username] <= 0 {
-		delete(b.owners, s.username)
+	if s.owner.sessions--; s.owner.sessions == 0 {
+		delete(b.owners, s.owner.name)
 	}
 }
 
@@ -188,7 +210,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	defer close(b.done)
 
 	for _, c := range conns {
-		if c.known.Load() {
+		if c.flags.has(known) {
 			c.kick(mqtt.ServerShuttingDown, errShutdown)
 		} else {
 			c.tc.Abort(errShutdown)

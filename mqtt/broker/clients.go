@@ -140,14 +140,14 @@ func (b *Broker) sessionsBehind(after string, n int) []*session {
 
 // describe looks at a session; false: it has ended.
 func (s *session) describe() (Client, bool) {
-	c := Client{ClientID: s.clientID, Username: s.username}
+	c := Client{ClientID: s.clientID, Username: s.owner.name}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return c, false
 	}
 	if nc := s.conn; nc != nil {
-		c.Connected, c.Version, c.KeepAlive = true, nc.version, nc.keepAlive*2/3
+		c.Connected, c.Version, c.KeepAlive = true, nc.version, time.Duration(nc.keepAlive)*time.Second
 		c.Since = s.b.timers.start.Add(nc.accepted)
 		if a := nc.tc.RemoteAddr(); a != nil {
 			c.Address = a.String()
@@ -155,7 +155,9 @@ func (s *session) describe() (Client, bool) {
 	}
 	c.Subscriptions = s.subs.len()
 	c.Queued, c.QueuedBytes = s.backlog()
-	c.InFlight, c.FlightBytes = s.sender.Len(), s.flying
+	if s.flight != nil {
+		c.InFlight, c.FlightBytes = s.sender.Len(), s.flying
+	}
 	if n := s.traffic.Load(); n != nil {
 		c.Received, c.Sent, c.BytesReceived, c.BytesSent = n.in.Load(), n.out.Load(), n.bytesIn.Load(), n.bytesOut.Load()
 		for d := range numDrops {

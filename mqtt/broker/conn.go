@@ -32,39 +32,92 @@ const maxConnectSize = 140 << 10
 type conn struct {
 	b          *Broker
 	tc         *transport.Conn
-	prev, next *conn // Broker.conns
+	prev, next *conn      // Broker.conns
+	s          *session   // nil until CONNECT is accepted
+	noted      *notes     // nil: nothing has been published yet, nor limited
+	auth       *authState // nil: CONNECT had no Authentication Method
+	checking   checking   // somebody works out whether CONNECT may come in
+	storing    *storing   // a packet that waits for the store, nil: none
+	timer                 // connect timeout, then Keep Alive and expiry
 
-	version    mqtt.Version // 0 until CONNECT
+	accepted time.Duration // when the connection was made
+	expires  time.Duration // when the client's token does, 0: never; set before known
+	feeding  sync.Mutex    // held while packets are handled; nothing is locked around it
+	lastSeen atomic.Uint32 // when a packet was last received, a stamp
+	owed     atomic.Int32  // answers that wait for the store
+	flags    flags
+
 	maxPacket  uint32       // the client's Maximum Packet Size
+	keepAlive  uint16       // in seconds, 0: none
+	version    mqtt.Version // 0 until CONNECT
 	noProblems bool         // Request Problem Information is 0
-	s          *session     // nil until CONNECT is accepted
-	known      atomic.Bool  // s is set, for the timers' goroutine
 	ended      bool         // nothing more is handled [MQTT-3.1.4-6]
-	feeding    sync.Mutex   // held while packets are handled; nothing is locked around it
-	displaced  atomic.Bool  // another connection has the session
-	auth       *authState   // nil: CONNECT had no Authentication Method
-	checking   checking     // somebody works out whether CONNECT may come in
-	judged     judgement    // the last topic published to, by the ACL
-	full       atomic.Bool  // QoS 2 takes up all of our Receive Maximum
-	owed       atomic.Int32 // answers that wait for the store
-	storing    *storing     // a packet that waits for the store, nil: none
+	admitted   bool         // gate counts it
+}
 
-	share    *share // what is limited for this client, nil while nothing is
-	admitted bool   // gate counts it
+// flags are what others than the goroutine that feeds a connection set or ask.
+type flags struct{ atomic.Uint32 }
 
+const (
+	known     = 1 << iota // s is set, for the timers' goroutine
+	displaced             // another connection has the session
+	full                  // QoS 2 takes up all of our Receive Maximum
+)
+
+func (f *flags) has(flag uint32) bool { return f.Load()&flag != 0 }
+
+// put sets a flag, or takes it away.
+func (f *flags) put(flag uint32, on bool) {
+	switch {
+	case f.has(flag) == on:
+	case on:
+		f.Or(flag)
+	default:
+		f.And(^flag)
+	}
+}
+
+// notes are what a connection remembers of its PUBLISH packets.
+type notes struct {
 	aliases   flow.AliasIn
+	judged    judgement // the last topic published to, by the ACL
 	lastTopic string    // the last name that was validated
 	topics    []routing // what this publisher sent to lately
-	listed    bool      // among Broker.publishers
-	place     int       // there, from 1; 0: none. Guarded by its lock
-	held      int64     // bytes of aliases and topics
 	nextTopic int
+	held      int64  // bytes of aliases and topics
+	share     *share // what is limited for this client, nil while nothing is
+	place     int    // among Broker.publishers, from 1; 0: none. Guarded by its lock
+	listed    bool   // there
+}
 
-	accepted  time.Duration // when the connection was made
-	keepAlive time.Duration // 1.5 times, 0: none
-	expires   time.Duration // when the client's token does, 0: never; set before known
-	lastSeen  atomic.Int64  // when a packet was last received
-	timer     timer         // connect timeout, then Keep Alive and expiry
+// notes returns the memory of a connection that has something to do.
+func (c *conn) working() *notes {
+	if c.noted == nil {
+		c.noted = &notes{}
+		c.noted.aliases.Reset(c.b.opt.TopicAliasMaximum)
+	}
+	return c.noted
+}
+
+// notes returns the memory of a connection that has something to do.
+func (c *conn) notes() *notes {
+	if c.noted == nil {
+		c.noted = &notes{}
+		c.noted.aliases.Reset(c.b.opt.TopicAliasMaximum)
+	}
+	return c.noted
+}
+
+// stamp is a time in a word: milliseconds, rounded up, that begin anew after 49
+// days. What it is compared with is never that far.
+func stamp(now time.Duration) uint32 {
+	return uint32((now + time.Millisecond - 1) / time.Millisecond)
+}
+
+// seen is when the last packet was received.
+func (c *conn) seen(now time.Duration) time.Duration {
+	silent := int32(stamp(now) - c.lastSeen.Load())
+	return (now + time.Millisecond - 1).Truncate(time.Millisecond) - time.Duration(silent)*time.Millisecond
 }
 
 // Feed handles the packets in p, section 4.
@@ -73,7 +126,7 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 	defer c.feeding.Unlock()
 	t := c.b.beginTurn(batch)
 	for consumed < len(p) && err == nil && !c.ended {
-		if c.displaced.Load() {
+		if c.flags.has(displaced) {
 			err = errTakenOver
 			break
 		}
@@ -95,7 +148,7 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		}
 	}
 	if consumed > 0 {
-		c.lastSeen.Store(int64(t.now)) // a packet, not a part of one [MQTT-3.1.2-22]
+		c.lastSeen.Store(stamp(t.now)) // a packet, not a part of one [MQTT-3.1.2-22]
 	}
 	t.tally.bytes = int64(consumed)
 	if t.tally.received > 0 && c.s != nil {
@@ -288,12 +341,12 @@ func (c *conn) kick(code mqtt.ReasonCode, why error) {
 // whole that others lack the memory. It is called by any goroutine.
 func (c *conn) Shed(err error) {
 	id := ""
-	known := c.known.Load()
-	if known {
+	in := c.flags.has(known)
+	if in {
 		id = c.clientID()
 	}
 	c.b.exceeded(LimitMemory, id, c.tc.RemoteAddr())
-	if known {
+	if in {
 		c.kick(mqtt.QuotaExceeded, err)
 	}
 }
@@ -316,7 +369,7 @@ func (c *conn) Drained(batch *transport.Batch) {
 func (c *conn) Closed(err error) {
 	c.ended = true
 	c.b.checks.abandon(c.checking.Load())
-	c.b.timers.set(&c.timer, 0)
+	c.b.timers.set(c, 0)
 	defer c.b.forgetConn(c) // at last: Shutdown waits for it
 	if c.s == nil {
 		return
@@ -334,10 +387,10 @@ func (c *conn) Closed(err error) {
 // one and a half times the Keep Alive [MQTT-3.1.2-22].
 func (c *conn) due(now time.Duration) time.Duration {
 	limit, why, since := c.b.opt.ConnectTimeout, errConnectTimeout, c.accepted
-	known := c.known.Load()
+	in := c.flags.has(known)
 	expires := time.Duration(0)
-	if known {
-		limit, why, since, expires = c.keepAlive, errKeepAlive, time.Duration(c.lastSeen.Load()), c.expires
+	if in {
+		limit, why, since, expires = c.patience(), errKeepAlive, c.seen(now), c.expires
 	}
 	switch at := since + limit; {
 	case expires != 0 && now >= expires:
@@ -345,8 +398,11 @@ func (c *conn) due(now time.Duration) time.Duration {
 	case limit == 0:
 		return expires
 	case now < at:
+		if in {
+			c.s.idle()
+		}
 		return earliest(at, expires)
-	case known:
+	case in:
 		c.kick(mqtt.KeepAliveTimeout, why)
 	case now < at+busyGrace && c.overdue():
 		return at + busyGrace

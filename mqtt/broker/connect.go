@@ -102,7 +102,6 @@ func (c *conn) setUp(p *mqtt.Connect) {
 		c.maxPacket = n // 0 is an error, which is answered
 	}
 	c.noProblems = p.Properties.NumberOr(mqtt.RequestProblemInformation, 1) == 0
-	c.aliases.Reset(c.b.opt.TopicAliasMaximum)
 }
 
 // admit checks what the standard and the options require of a CONNECT. Any
@@ -201,9 +200,10 @@ func (b *Broker) keepAliveFor(p *mqtt.Connect) uint16 {
 	return limit
 }
 
-func (c *conn) setKeepAlive(p *mqtt.Connect) {
-	c.keepAlive = flow.KeepAlive(c.b.keepAliveFor(p)).Timeout()
-}
+func (c *conn) setKeepAlive(p *mqtt.Connect) { c.keepAlive = c.b.keepAliveFor(p) }
+
+// patience is how long the client may be silent, 0: for ever.
+func (c *conn) patience() time.Duration { return flow.KeepAlive(c.keepAlive).Timeout() }
 
 // sessionExpiry returns how long the Session outlives the connection, in
 // seconds. Clean session 0 of 3.1.1 is for ever [MQTT-3.1.1: 3.1.2-4], 1 until
@@ -262,9 +262,9 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 	s = b.sessions[p.ClientID]
 	if s != nil && !s.over(b.timers.now()) {
 		switch {
-		case s.username != user && s.username != "":
+		case s.owner.name != user && s.owner.name != "":
 			return nil, nil, refuse(mqtt.NotAuthorized, "5.4.2", "the client identifier is another user's")
-		case s.username == user && !p.CleanStart && s.staysBehind():
+		case s.owner.name == user && !p.CleanStart && s.staysBehind():
 			return s, nil, nil
 		}
 	}
@@ -272,22 +272,19 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 		b.exceeded(LimitSessions, p.ClientID, nil)
 		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
 	}
-	if most := b.limit().MaxSessionsPerUser; most > 0 && user != "" && b.owners[user] >= most && (s == nil || s.username != user) {
+	if most := b.limit().MaxSessionsPerUser; most > 0 && user != "" && b.owners[user].count() >= most && (s == nil || s.owner.name != user) {
 		b.exceeded(LimitUserSessions, p.ClientID, nil)
 		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions of this user")
 	}
 	if s != nil {
 		b.disown(s)
 	}
-	b.owners[user]++
 	b.serial++
-	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, username: user}
-	fresh.timer.owner = fresh
-	fresh.sender.UsePool(&b.pool)
+	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, owner: b.own(user)}
 	if b.store != nil {
 		fresh.keep = &keeper{next: b.store.First()}
 	}
-	fresh.charge(t, recordCost(p.ClientID, user))
+	t.tally.held += recordCost(p.ClientID, user)
 	b.sessions[p.ClientID] = fresh
 	return fresh, s, nil
 }
@@ -321,7 +318,7 @@ func (s *session) displace() *conn {
 	if old != nil {
 		s.conn = nil
 		s.online.Store(nil)
-		old.displaced.Store(true)
+		old.flags.put(displaced, true)
 		if s.muted { // nothing comes before CONNACK
 			s.muted = false
 			old.tc.CloseWith(nil, errTakenOver)
@@ -363,18 +360,17 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	resumed := s.kept
 	connack.SessionPresent = resumed && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true
-	s.expiry, s.willAt, s.endAt = b.sessionExpiry(p), 0, 0 // [MQTT-3.1.2-7]
+	s.expiry, s.endAt = b.sessionExpiry(p), 0 // [MQTT-3.1.2-7]
 	s.setWill(t, newWill(p))
 	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
-	s.sender.Reset(min(peer, b.opt.MaxInflight))
 	ours := b.opt.ReceiveMaximum
 	if p.Version < mqtt.V50 {
 		ours = 65_535 // it was never told less
 	}
-	s.receiver.Reset(ours)
+	s.begin(t, min(peer, b.opt.MaxInflight), ours)
 	c.s = s
 	s.conn = c
-	b.timers.set(&s.timer, 0)
+	b.timers.set(s, 0)
 	waited := t.wait
 	if s.stageConnect(t) {
 		s.muted = true
@@ -402,10 +398,10 @@ func (s *session) greet(t *turn, c *conn, connack *mqtt.Connack) {
 
 // welcomed begins to watch a connection that had its CONNACK.
 func (c *conn) welcomed(t *turn) {
-	c.known.Store(true)
+	c.flags.put(known, true)
 	silent := time.Duration(0)
 	if c.keepAlive > 0 {
-		silent = t.now + c.keepAlive
+		silent = t.now + c.patience()
 	}
-	c.b.timers.set(&c.timer, earliest(silent, c.expires))
+	c.b.timers.set(c, earliest(silent, c.expires))
 }

@@ -58,13 +58,14 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	}
 	if w != nil {
 		if w.delay > 0 {
-			s.willAt, w = now+w.delay, nil
+			w.at, w = now+w.delay, nil
 		} else {
 			s.setWill(t, nil) // [MQTT-3.1.1: 3.1.2-10]
 		}
 	}
-	c.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))
+	c.b.timers.set(s, earliest(s.willAt(), s.endAt))
 	s.trim(t)
+	s.rest(t)
 	s.mu.Unlock()
 	if w != nil {
 		c.b.publishWill(t, s, w)

@@ -119,7 +119,9 @@ func (s *session) overWindow() bool {
 
 // backlog is how much waits for the client, in memory or not.
 func (s *session) backlog() (n, bytes int) {
-	n, bytes = s.queue.n+s.queue0.n, s.queue.bytes+s.queue0.bytes
+	if s.flight != nil {
+		n, bytes = s.queue.n+s.queue0.n, s.queue.bytes+s.queue0.bytes
+	}
 	if k := s.keep; k != nil {
 		n, bytes = n+k.disk.n+k.late.n, bytes+k.disk.bytes+k.late.bytes
 	}
@@ -228,6 +230,9 @@ func (s *session) settled(t *turn, at store.Position, err error) {
 	case err == nil && acked:
 		t.stage().batch.Done(k.id, at)
 	case err != nil:
+		if s.flight == nil {
+			return
+		}
 		w, ok := s.queue.remove(at)
 		if !ok {
 			w, ok = k.late.remove(at)
@@ -257,7 +262,7 @@ func (s *session) forgetStored(t *turn) {
 
 // trim leaves to the disk what is too much for somebody who is away.
 func (s *session) trim(t *turn) {
-	if !s.durable() || s.conn != nil || s.b.store.Err() != nil {
+	if !s.durable() || s.flight == nil || s.conn != nil || s.b.store.Err() != nil {
 		return
 	}
 	k := s.keep
@@ -331,6 +336,7 @@ func (s *session) readBack(id store.SessionID, from store.Position) {
 
 // take puts a page that was read at the end of session.queue.
 func (s *session) take(t *turn, page []store.Queued) {
+	s.fly(t)
 	k, taken := s.keep, 0
 	for i := range page {
 		q := &page[i]
@@ -372,7 +378,7 @@ func (b *Broker) message(x *store.Message) *message {
 
 // record is what is put down of the Session itself.
 func (s *session) record(left time.Time) *store.Session {
-	r := &store.Session{ClientID: s.clientID, Username: s.username, Expiry: s.expiry, Left: left}
+	r := &store.Session{ClientID: s.clientID, Username: s.owner.name, Expiry: s.expiry, Left: left}
 	if s.will != nil {
 		r.Will = s.will.Will
 	}
@@ -445,12 +451,7 @@ func (s *session) stageSubscribe(t *turn, sub *subscription) {
 	if !s.durable() {
 		return
 	}
-	x := store.Subscription{Subscription: sub.Subscription}
-	x.Filter = sub.filter
-	if len(sub.ids) > 0 {
-		x.Identifier = sub.ids[0]
-	}
-	t.stage().batch.Subscribe(s.keep.id, x)
+	t.stage().batch.Subscribe(s.keep.id, store.Subscription{Subscription: sub.wire(), Identifier: sub.id[0]})
 }
 
 func (s *session) stageUnsubscribe(t *turn, filter string) {

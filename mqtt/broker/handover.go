@@ -23,9 +23,11 @@ func (s *session) leaves() bool {
 // may not be given to another [MQTT-4.8.2-5].
 func (s *session) leave(t *turn) {
 	k := s.keep
-	for _, e := range s.sender.All() {
-		if w := e.Value; w.d != nil && w.d.group != nil && w.d.qos == mqtt.QoS2 && w.at > 0 {
-			t.stage().batch.Done(k.id, w.at)
+	if s.flight != nil {
+		for _, e := range s.sender.All() {
+			if w := e.Value; w.d != nil && w.d.group != nil && w.d.qos == mqtt.QoS2 && w.at > 0 {
+				t.stage().batch.Done(k.id, w.at)
+			}
 		}
 	}
 	k.leaving = true

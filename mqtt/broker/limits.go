@@ -117,10 +117,11 @@ type share struct {
 }
 
 func (c *conn) limited() *share {
-	if c.share == nil {
-		c.share = &share{}
+	k := c.notes()
+	if k.share == nil {
+		k.share = &share{}
 	}
-	return c.share
+	return k.share
 }
 
 // throttleMessage takes one message from the client's rate, section 4.13.
@@ -212,10 +213,10 @@ func (g *gate) leave(c *conn) {
 		return
 	}
 	g.clients--
-	if c.share == nil || c.share.user == "" {
+	if c.noted == nil || c.noted.share == nil || c.noted.share.user == "" {
 		return
 	}
-	user := c.share.user
+	user := c.noted.share.user
 	if g.users[user]--; g.users[user] <= 0 {
 		delete(g.users, user)
 	}
@@ -296,5 +297,5 @@ func (b *Broker) connected(clientID, user string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.sessions[clientID]
-	return s != nil && s.username == user && s.online.Load() != nil
+	return s != nil && s.owner.name == user && s.online.Load() != nil
 }

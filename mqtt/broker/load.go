@@ -47,19 +47,22 @@ func (b *Broker) load() error {
 
 func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 	b.serial++
-	s := &session{b: b, serial: b.serial, clientID: x.ClientID, username: x.Username, kept: true, expiry: x.Expiry}
-	s.timer.owner = s
-	s.sender.UsePool(&b.pool)
+	b.mu.Lock()
+	owner := b.own(x.Username)
+	b.mu.Unlock()
+	s := &session{b: b, serial: b.serial, clientID: x.ClientID, owner: owner, kept: true, expiry: x.Expiry}
 	s.keep = &keeper{id: x.ID, next: x.Next, sent: x.Sent, shared: x.Shared}
 	s.keep.disk = onDisk{n: x.Count, bytes: int(x.Bytes) + messageCost*x.Count, from: x.First}
-	s.charge(t, recordCost(x.ClientID, x.Username))
+	t.tally.held += recordCost(x.ClientID, x.Username)
 	t.tally.waiting += int64(x.Count)
 	b.mu.Lock()
 	b.sessions[x.ClientID] = s
-	b.owners[x.Username]++
 	b.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(x.Released)+len(x.Received) > 0 {
+		s.fly(t)
+	}
 	for _, at := range x.Released {
 		s.sender.Restore(at.PacketID(), flow.PubrelSent, queued{at: at})
 	}
@@ -74,16 +77,13 @@ func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 }
 
 func (s *session) loadSubscription(t *turn, x *store.Subscription) {
-	sub := &subscription{s: s, filter: x.Filter, Subscription: x.Subscription}
-	if x.Identifier != 0 {
-		sub.ids = []uint32{x.Identifier}
-	}
+	sub := newSubscription(s, &x.Subscription, x.Identifier)
 	group, inner, shared, err := topic.SplitShare(sub.filter)
 	if err != nil {
 		return
 	}
 	s.subs.set(sub)
-	s.charge(t, sub.cost())
+	t.tally.held += sub.cost()
 	if shared {
 		s.b.shared.join(group, inner, sub)
 	} else {
@@ -108,10 +108,10 @@ func (s *session) loadDeadlines(t *turn, x *store.Saved, wall time.Time) {
 		s.endAt = gone + time.Duration(s.expiry)*time.Second
 	}
 	if s.will != nil {
-		s.willAt = gone + s.will.delay
+		s.will.at = soon(t.now, gone+s.will.delay, true)
 	}
-	s.endAt, s.willAt = soon(t.now, s.endAt, s.expiry != Never), soon(t.now, s.willAt, s.will != nil)
-	s.b.timers.set(&s.timer, earliest(s.willAt, s.endAt))
+	s.endAt = soon(t.now, s.endAt, s.expiry != Never)
+	s.b.timers.set(s, earliest(s.willAt(), s.endAt))
 }
 
 // soon makes a deadline one that is to come: 0 would be none.

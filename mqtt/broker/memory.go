@@ -16,9 +16,10 @@ import (
 // What a thing takes beside its texts, about: the struct, its places in maps and
 // trees.
 const (
-	sessionCost      = 576
+	sessionCost      = 256 // 160, in a map at 25 in 38, a deadline while nobody is there
+	flightCost       = 208
 	willCost         = 128
-	subscriptionCost = 256
+	subscriptionCost = 208 // 32, 32 in a tree or 48, its slot there, its place in a list or map; and nodes
 	retainedCost     = 192
 	aliasCost        = 48
 	topicCost        = 128
@@ -66,23 +67,28 @@ func recordCost(clientID, username string) int64 {
 	return sessionCost + int64(len(clientID)+len(username))
 }
 
-// charge counts n bytes more for the session, or fewer. s.mu is held, or nobody
-// else knows s.
-func (s *session) charge(t *turn, n int64) {
-	s.held += n
-	t.tally.held += n
+// cost is what is counted for the session now, but for messages. s.mu is held.
+func (s *session) cost() int64 {
+	n := recordCost(s.clientID, s.owner.name) + s.will.cost()
+	if s.flight != nil {
+		n += flightCost
+	}
+	for sub := range s.subs.all {
+		n += sub.cost()
+	}
+	return n
 }
 
 // setWill puts another will in the place of the session's, nil for none. s.mu is
 // held.
 func (s *session) setWill(t *turn, w *will) {
-	s.charge(t, w.cost()-s.will.cost())
+	t.tally.held += w.cost() - s.will.cost()
 	s.will = w
 }
 
 // charge counts n bytes more for the connection, or fewer.
 func (c *conn) charge(t *turn, n int64) {
-	c.held += n
+	c.noted.held += n
 	t.tally.held += n
 }
 
@@ -90,10 +96,12 @@ func (c *conn) charge(t *turn, n int64) {
 func (c *conn) settle(t *turn) {
 	c.feeding.Lock() // somebody may look at its routes
 	defer c.feeding.Unlock()
-	c.charge(t, -c.held)
-	c.topics = nil
-	c.b.publishers.remove(c)
-	c.aliases.Reset(0)
+	if k := c.noted; k != nil {
+		c.charge(t, -k.held)
+		k.topics = nil
+		c.b.publishers.remove(c)
+		k.aliases.Reset(0)
+	}
 }
 
 // keep counts one more who keeps m. A message is counted once, however many keep
@@ -138,13 +146,20 @@ func (t *turn) affordsFlight(s *session, d *delivery) bool {
 	return n <= most || n <= most+most/8 && s.flying+d.size() <= spareInFlight
 }
 
+// affordsToFly reports whether a session may begin to hold anything, d first. c is
+// its connection, nil: it has none.
+func (t *turn) affordsToFly(c *conn, d *delivery) bool {
+	n, most := t.used()+flightCost+d.cost(), t.b.limit().MaxMemory
+	return n <= most || c != nil && n <= most+most/8 && d.size() <= spareInFlight
+}
+
 // affordsSession is asked before a CONNECT makes a session, or brings a will to
 // one. Who comes back to what waits for it is let in, with a small will in any
 // case: reading makes room.
 func (b *Broker) affordsSession(t *turn, p *mqtt.Connect, user string, addr net.Addr) error {
 	b.mu.Lock()
 	s := b.sessions[p.ClientID]
-	known := s != nil && s.username == user
+	known := s != nil && s.owner.name == user
 	b.mu.Unlock()
 	n := newWill(p).cost()
 	if !known {

@@ -126,7 +126,7 @@ func (k *commitment) done(err error) {
 	t := k.b.beginTurn(nil)
 	if err != nil {
 		k.fail(t, err)
-	} else if k.c != nil && len(k.acks) > 0 && !k.c.displaced.Load() {
+	} else if k.c != nil && len(k.acks) > 0 && !k.c.flags.has(displaced) {
 		k.c.reply(t, k.acks)
 	}
 	k.settle(t, err)
@@ -193,7 +193,7 @@ func (k *commitment) fail(t *turn, err error) {
 	}
 	answers, ok := k.c.refusals(k.acks, code)
 	switch {
-	case k.c.displaced.Load():
+	case k.c.flags.has(displaced):
 	case ok && len(answers) > 0:
 		k.c.reply(t, answers)
 	case !ok:
@@ -214,11 +214,14 @@ func (k *commitment) forgetReceived(code mqtt.ReasonCode) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.flight == nil {
+		return
+	}
 	for _, id := range k.received {
 		s.receiver.Pubrec(id, mqtt.UnspecifiedError)
 	}
 	if c := s.live(); c != nil && c == k.c {
-		c.full.Store(s.receiver.Quota() == 0)
+		c.flags.put(full, s.receiver.Quota() == 0)
 	} else if c != nil {
 		c.kick(code, errors.New("broker: its message could not be stored"))
 	}
@@ -368,7 +371,7 @@ func (c *conn) takeBack(t *turn, k *storing) {
 	for _, sub := range k.added {
 		if have, ok := s.subs.get(sub.filter); ok && have == sub {
 			s.subs.delete(sub.filter)
-			s.charge(t, -sub.cost())
+			t.tally.held -= sub.cost()
 			c.b.unroute(sub)
 		}
 	}

@@ -30,7 +30,7 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
 	}
 	switch {
-	case p.QoS == mqtt.QoS1 && c.full.Load():
+	case p.QoS == mqtt.QoS1 && c.flags.has(full):
 		return &mqtt.Error{Code: mqtt.ReceiveMaximumExceeded, Statement: "MQTT-3.3.4-7",
 			Text: "more messages under way than the Receive Maximum"}
 	case p.QoS == mqtt.QoS2:
@@ -75,12 +75,13 @@ func (c *conn) topicName(t *turn, p *mqtt.Publish) (string, error) {
 			return name, err
 		}
 	}
-	if c.lastTopic == string(p.Topic) {
-		return c.lastTopic, nil
+	k := c.notes()
+	if k.lastTopic == string(p.Topic) {
+		return k.lastTopic, nil
 	}
-	for i := range c.topics {
-		if c.topics[i].topic == string(p.Topic) {
-			return c.topics[i].topic, nil
+	for i := range k.topics {
+		if k.topics[i].topic == string(p.Topic) {
+			return k.topics[i].topic, nil
 		}
 	}
 	name := string(p.Topic)
@@ -88,7 +89,7 @@ func (c *conn) topicName(t *turn, p *mqtt.Publish) (string, error) {
 		return "", invalidName(err) // [MQTT-3.3.2-2]
 	}
 	if len(name) <= longTopic {
-		c.lastTopic = name
+		k.lastTopic = name
 	}
 	return name, nil
 }
@@ -99,8 +100,9 @@ const longTopic = 1 << 10
 
 // resolve finds the name of a Topic Alias, or gives it another.
 func (c *conn) resolve(t *turn, alias uint16, name []byte) (string, error) {
+	aliases := &c.notes().aliases
 	if len(name) > 0 {
-		old, err := c.aliases.Resolve(alias, nil)
+		old, err := aliases.Resolve(alias, nil)
 		grow := int64(len(name) - len(old))
 		if err != nil {
 			grow += aliasCost // it is new, or the error comes again
@@ -109,12 +111,12 @@ func (c *conn) resolve(t *turn, alias uint16, name []byte) (string, error) {
 			c.b.exceeded(LimitMemory, c.clientID(), c.tc.RemoteAddr())
 			return "", &mqtt.Error{Code: mqtt.QuotaExceeded, Statement: "4.13", Text: "the memory for topic aliases is used up"}
 		}
-		if found, err := c.aliases.Resolve(alias, name); err != nil {
+		if found, err := aliases.Resolve(alias, name); err != nil {
 			return found, err
 		}
 		c.charge(t, grow)
 	}
-	return c.aliases.Resolve(alias, nil)
+	return aliases.Resolve(alias, nil)
 }
 
 // travelling returns the properties that go on to subscribers, unaltered and in
@@ -141,8 +143,9 @@ func (c *conn) receive(t *turn, id mqtt.PacketID) (duplicate bool, err error) {
 	if c.s.conn != c {
 		return false, errTakenOver
 	}
+	c.s.fly(t)
 	duplicate, err = c.s.receiver.Publish(id, mqtt.QoS2)
-	c.full.Store(c.s.receiver.Quota() == 0)
+	c.flags.put(full, c.s.receiver.Quota() == 0)
 	if err == nil && !duplicate {
 		c.s.stageReceive(t, id)
 	}
@@ -174,7 +177,7 @@ func (c *conn) acknowledge(t *turn, p *mqtt.Publish, code mqtt.ReasonCode) error
 		if code.Failed() && c.version >= mqtt.V50 {
 			c.s.mu.Lock()
 			c.s.receiver.Pubrec(p.PacketID, code) // the flow ends here
-			c.full.Store(c.s.receiver.Quota() == 0)
+			c.flags.put(full, c.s.receiver.Quota() == 0)
 			c.s.stageRelease(t, p.PacketID)
 			c.s.mu.Unlock()
 		}

@@ -21,7 +21,7 @@ type retention struct {
 	// expiring counts those with a Message Expiry Interval, which are swept
 	// out from time to time; readers do not wait for that.
 	expiring atomic.Int64
-	timer    timer
+	timer
 }
 
 // sweepEvery is how often expired retained messages are thrown away.
@@ -80,7 +80,7 @@ func (r *retention) put(t *turn, m *message) {
 	t.tally.held += retainedCost + treeCost(m.topic)
 	r.count(m, 1)
 	if m.expire && r.expiring.Add(1) == 1 {
-		r.b.timers.set(&r.timer, t.now+sweepEvery)
+		r.b.timers.set(r, t.now+sweepEvery)
 	}
 }
 
@@ -163,14 +163,14 @@ func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
 		// send the newer one, or this is the newer one [MQTT-4.6.0-6].
 		m, ok := b.retained.tree.Get(name)
 		if ok && !m.expired(t.now) && s.mayReceive(b.acl.Load(), name) {
-			s.offer(t, c, &delivery{m: m, ids: sub.ids, qos: min(m.qos, sub.QoS), retain: true}, nil)
+			s.offer(t, c, &delivery{m: m, ids: sub.ids(), qos: min(m.qos, sub.QoS), retain: true}, nil)
 		}
 		return true
 	})
 }
 
 // hold makes QoS 0 messages take the session's lock, or no longer.
-func (s *session) hold(n int) {
+func (s *session) hold(n int8) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holding += n; !s.ended {

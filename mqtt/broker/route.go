@@ -14,10 +14,32 @@ import (
 // subscription is one Topic Filter of a session. It is immutable: subscribing
 // again makes another.
 type subscription struct {
-	s      *session
-	filter string // as the client wrote it, $share/… included
-	mqtt.Subscription
-	ids []uint32 // its Subscription Identifier, or none
+	s                 *session
+	filter            string    // as the client wrote it, $share/… included
+	id                [1]uint32 // its Subscription Identifier, 0: none
+	QoS               mqtt.QoS
+	NoLocal           bool
+	RetainAsPublished bool
+	RetainHandling    uint8
+}
+
+// newSubscription makes what a SUBSCRIBE asks for. id is 0 if it has none.
+func newSubscription(s *session, p *mqtt.Subscription, id uint32) *subscription {
+	return &subscription{s, p.Filter, [1]uint32{id}, p.QoS, p.NoLocal, p.RetainAsPublished, p.RetainHandling}
+}
+
+// wire is what SUBSCRIBE had.
+func (sub *subscription) wire() mqtt.Subscription {
+	return mqtt.Subscription{Filter: sub.filter, QoS: sub.QoS, NoLocal: sub.NoLocal,
+		RetainAsPublished: sub.RetainAsPublished, RetainHandling: sub.RetainHandling}
+}
+
+// ids is its Subscription Identifier, or none.
+func (sub *subscription) ids() []uint32 {
+	if sub.id[0] == 0 {
+		return nil
+	}
+	return sub.id[:]
 }
 
 // route says how a message goes to one session, whichever of its subscriptions
@@ -52,8 +74,9 @@ const (
 func (b *Broker) routesOf(t *turn, c *conn, topic string, from *session) ([]route, []*group) {
 	epoch, shares, acl := b.subs.Epoch(), b.shared.tree.Epoch(), b.acl.Load()
 	if c != nil {
-		for i := range c.topics {
-			r := &c.topics[i]
+		topics := c.notes().topics
+		for i := range topics {
+			r := &topics[i]
 			if r.topic == topic && r.epoch == epoch && r.shares == shares && r.acl == acl {
 				return r.direct, r.groups
 			}
@@ -70,26 +93,27 @@ func (b *Broker) routesOf(t *turn, c *conn, topic string, from *session) ([]rout
 // remember puts r in the place of the one with its topic, or of the oldest, as
 // far as there is memory.
 func (c *conn) remember(t *turn, r routing) {
-	i := slices.IndexFunc(c.topics, func(have routing) bool { return have.topic == r.topic })
-	if i < 0 && len(c.topics) == cachedTopics {
-		i = c.nextTopic
-		c.nextTopic = (c.nextTopic + 1) % cachedTopics
+	k := c.notes()
+	i := slices.IndexFunc(k.topics, func(have routing) bool { return have.topic == r.topic })
+	if i < 0 && len(k.topics) == cachedTopics {
+		i = k.nextTopic
+		k.nextTopic = (k.nextTopic + 1) % cachedTopics
 	}
 	grow := r.cost()
 	if i >= 0 {
-		grow -= c.topics[i].cost()
+		grow -= k.topics[i].cost()
 	}
 	switch {
 	case grow > 0 && !t.affords(grow):
 		return
 	case i >= 0:
-		c.topics[i] = r
+		k.topics[i] = r
 	default:
-		c.topics = append(c.topics, r)
+		k.topics = append(k.topics, r)
 	}
 	c.charge(t, grow)
-	if !c.listed {
-		c.listed = true
+	if !k.listed {
+		k.listed = true
 		c.b.publishers.add(t, c)
 	}
 }
@@ -102,7 +126,7 @@ type publishers struct {
 	mu    sync.Mutex // a leaf
 	conns []*conn
 	next  int // who is looked at next
-	timer timer
+	timer
 }
 
 // forgetEvery is how often somebody looks, and forgetSome at how many at most.
@@ -114,31 +138,32 @@ const (
 func (ps *publishers) add(t *turn, c *conn) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if c.place > 0 {
+	if c.noted.place > 0 {
 		return
 	}
 	ps.conns = append(ps.conns, c)
-	c.place = len(ps.conns)
-	if c.place == 1 {
-		ps.b.timers.set(&ps.timer, t.now+forgetEvery)
+	c.noted.place = len(ps.conns)
+	if c.noted.place == 1 {
+		ps.b.timers.set(ps, t.now+forgetEvery)
 	}
 }
 
 func (ps *publishers) remove(c *conn) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if c.place == 0 {
+	k := c.noted
+	if k.place == 0 {
 		return
 	}
 	last := len(ps.conns) - 1
 	moved := ps.conns[last]
-	ps.conns[c.place-1], moved.place = moved, c.place
+	ps.conns[k.place-1], moved.noted.place = moved, k.place
 	ps.conns[last] = nil
 	ps.conns = ps.conns[:last]
-	c.place = 0
+	k.place = 0
 	if last == 0 {
 		ps.conns = nil
-		ps.b.timers.set(&ps.timer, 0)
+		ps.b.timers.set(ps, 0)
 	}
 }
 
@@ -177,16 +202,17 @@ func (c *conn) forgetRoutes(t *turn) {
 	}
 	defer c.feeding.Unlock()
 	epoch, shares, acl := c.b.subs.Epoch(), c.b.shared.tree.Epoch(), c.b.acl.Load()
-	c.topics = slices.DeleteFunc(c.topics, func(r routing) bool {
+	k := c.noted
+	k.topics = slices.DeleteFunc(k.topics, func(r routing) bool {
 		stale := r.epoch != epoch || r.shares != shares || r.acl != acl
 		if stale {
 			c.charge(t, -r.cost())
 		}
 		return stale
 	})
-	c.nextTopic = 0
-	if len(c.topics) == 0 {
-		c.topics, c.listed = nil, false
+	k.nextTopic = 0
+	if len(k.topics) == 0 {
+		k.topics, k.listed = nil, false
 		c.b.publishers.remove(c)
 	}
 }
@@ -214,7 +240,7 @@ func (b *Broker) match(dst []route, t *turn, acl *access.ACL, topic string, from
 		if !sub.s.mayReceive(acl, topic) {
 			continue
 		}
-		dst = append(dst, route{s: sub.s, qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids})
+		dst = append(dst, route{s: sub.s, qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids()})
 	}
 	if filters < 2 {
 		return dst // one filter: each session is there once

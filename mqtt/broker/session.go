@@ -17,7 +17,6 @@ type session struct {
 	b        *Broker
 	serial   uint64 // order of creation, for sorting
 	clientID string
-	username string // who it belongs to; "": anonymous clients
 	rights   atomic.Pointer[access.Rights]
 
 	// online is conn for those who hold no lock: QoS 0 goes straight to it.
@@ -27,25 +26,23 @@ type session struct {
 	waiting, waiting0 atomic.Int32
 	traffic           atomic.Pointer[traffic] // nil: none yet
 
-	mu       sync.Mutex
-	conn     *conn   // nil: away
-	keep     *keeper // nil without a store
-	sender   flow.Sender[queued]
-	receiver flow.Receiver
-	queue    queue // QoS 1 and 2, held by flow control, a full out-buffer or absence
-	queue0   queue // QoS 0 that may not be dropped yet, held by a full out-buffer
-	subs     subscriptions
-	flying   int   // bytes of what is in flight
-	held     int64 // bytes of the record, its subscriptions and its will
-	holding  int   // retained messages are being sent: QoS 0 may not pass them
-	ended    bool
-	muted    bool          // conn has not had its CONNACK
-	kept     bool          // it has been connected before
-	expiry   uint32        // Session Expiry Interval in seconds
-	will     *will         // of the connection, or waiting for its delay
-	willAt   time.Duration // when it is due, 0: not
-	endAt    time.Duration // when the Session expires, 0: not
-	timer    timer
+	owner   *owner
+	mu      sync.Mutex
+	conn    *conn   // nil: away
+	keep    *keeper // nil without a store
+	*flight         // nil while nothing is under way
+	subs    subscriptions
+	will    *will         // of the connection, or waiting for its delay
+	endAt   time.Duration // when the Session expires, 0: not
+	timer
+	expiry  uint32        // Session Expiry Interval in seconds
+	sendMax uint16        // Receive Maximum of the client, as far as we use it
+	ourMax  uint16        // and the one it was given
+	lastID  mqtt.PacketID // where the next flight goes on
+	holding int8          // retained messages are being sent: QoS 0 may not pass them
+	ended   bool
+	muted   bool // conn has not had its CONNACK
+	kept    bool // it has been connected before
 }
 
 // readiness is how fit a session is to be given a shared message.
@@ -97,6 +94,12 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 // wait: nothing passes what came before it [MQTT-4.6.0-5]. QoS 0 is not held up
 // by the flow control of the others [MQTT-4.9.0-3], [MQTT-3.3.4-10]. s.mu is held.
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
+	if s.flight == nil && !t.affordsToFly(c, d) {
+		s.dropped(dropMemory)
+		s.b.exceeded(LimitMemory, s.clientID, nil)
+		return
+	}
+	s.fly(t)
 	w := queued{d, s.place(d)}
 	if c == nil || !s.nothingBefore(d) || d.qos > mqtt.QoS0 && !t.affordsFlight(s, d) || s.holdsBack(w) || !s.start(t, c, w, p) {
 		s.enqueue(t, w)
@@ -245,6 +248,9 @@ func (s *session) pump(t *turn) {
 	if c == nil {
 		return
 	}
+	if !s.owes(t) {
+		return
+	}
 	for s.sender.Pending() && c.tc.Room() {
 		id, e, ok := s.sender.Resend()
 		if !ok {
@@ -282,8 +288,12 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 
 func (s *session) noteWaiting() {
 	n, _ := s.backlog()
-	s.waiting.Store(int32(n - s.queue0.n))
-	s.waiting0.Store(int32(s.queue0.n + s.holding))
+	n0 := 0
+	if s.flight != nil {
+		n0 = s.queue0.n
+	}
+	s.waiting.Store(int32(n - n0))
+	s.waiting0.Store(int32(n0 + int(s.holding)))
 }
 
 // resend repeats an in-flight packet on a new connection [MQTT-4.4.0-1], which
@@ -338,22 +348,21 @@ func (s *session) finish(t *turn) {
 	}
 	s.displace()
 	s.ended = true
-	subs, w := s.subs.all(), s.will
+	subs, w := s.subs, s.will
 	if s.leaves() {
 		s.leave(t)
 	}
 	left := s.unfinished(t)
 	s.endStored(t)
-	s.charge(t, -s.held)
-	s.subs, s.will, s.queue, s.queue0 = subscriptions{}, nil, queue{}, queue{}
-	s.sender, s.receiver = flow.Sender[queued]{}, flow.Receiver{}
+	t.tally.held -= s.cost()
+	s.subs, s.will, s.flight = subscriptions{}, nil, nil
 	s.waiting.Store(-1)
 	s.waiting0.Store(0)
-	s.b.timers.set(&s.timer, 0)
+	s.b.timers.set(s, 0)
 	s.mu.Unlock()
 
 	s.b.forgetSession(s)
-	for _, sub := range subs {
+	for sub := range subs.all {
 		s.b.unroute(sub)
 	}
 	if len(left) > 0 {
@@ -373,6 +382,9 @@ func (s *session) finish(t *turn) {
 // [MQTT-4.8.2-4] and may not be given to another [MQTT-4.8.2-5]. What the store has
 // is handed over from there.
 func (s *session) unfinished(t *turn) []*delivery {
+	if s.flight == nil {
+		return nil
+	}
 	var left []*delivery
 	leaving := s.keep != nil && s.keep.leaving
 	for _, e := range s.sender.All() {
@@ -417,11 +429,11 @@ func (s *session) due(now time.Duration) time.Duration {
 		return 0
 	}
 	var w *will
-	if s.willAt != 0 && now >= s.willAt {
-		w, s.willAt = s.will, 0
+	if at := s.willAt(); at != 0 && now >= at {
+		w = s.will
 		s.setWill(t, nil)
 	}
-	next := earliest(s.willAt, s.endAt)
+	next := earliest(s.willAt(), s.endAt)
 	s.mu.Unlock()
 	if w != nil {
 		s.b.publishWill(t, s, w)

@@ -107,7 +107,7 @@ func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
 	}
 	g.next = (best + 1) % len(g.members)
 	m := g.members[best]
-	return route{s: m.s, qos: m.QoS, rap: m.RetainAsPublished, ids: m.ids, group: g}, true
+	return route{s: m.s, qos: m.QoS, rap: m.RetainAsPublished, ids: m.ids(), group: g}, true
 }
 
 // deliver sends p to one member. One whose Session has ended since it was

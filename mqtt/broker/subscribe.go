@@ -18,14 +18,11 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 			return err // older clients were not told by CONNACK: see addSubscription
 		}
 	}
-	var ids []uint32
-	if id, ok := p.Properties.Number(mqtt.SubscriptionIdentifier); ok {
-		ids = []uint32{id}
-	}
+	id := p.Properties.NumberOr(mqtt.SubscriptionIdentifier, 0)
 	suback := &mqtt.Suback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Subscriptions))}
 	var retained, added []*subscription
 	for i := range p.Subscriptions {
-		sub := &subscription{s: c.s, filter: p.Subscriptions[i].Filter, Subscription: p.Subscriptions[i], ids: ids}
+		sub := newSubscription(c.s, &p.Subscriptions[i], id)
 		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
 		code, fresh, err := c.addSubscription(t, sub)
 		if err != nil {
@@ -96,7 +93,8 @@ func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode
 	}
 	if c.version < mqtt.V50 {
 		var fault *mqtt.Error
-		if errors.As(c.b.permits(&mqtt.Subscribe{}, &sub.Subscription), &fault) {
+		asked := sub.wire()
+		if errors.As(c.b.permits(&mqtt.Subscribe{}, &asked), &fault) {
 			return fault.Code, false, nil
 		}
 	}
@@ -119,7 +117,7 @@ func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode
 			c.b.exceeded(LimitMemory, s.clientID, nil)
 			return mqtt.QuotaExceeded, false, nil
 		}
-		s.charge(t, sub.cost())
+		t.tally.held += sub.cost()
 	}
 	s.subs.set(sub)
 	s.stageSubscribe(t, sub)

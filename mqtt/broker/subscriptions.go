@@ -9,62 +9,115 @@ const fewSubscriptions = 8
 // subscriptions are those of one session by Topic Filter. Guarded by
 // session.mu.
 type subscriptions struct {
+	one  *subscription
+	more *moreSubscriptions // instead of one, once there was more
+}
+
+type moreSubscriptions struct {
 	few  []*subscription
 	many map[string]*subscription // instead of few, once there are more
 }
 
-func (ss *subscriptions) len() int { return len(ss.few) + len(ss.many) }
+func (ss *subscriptions) len() int {
+	switch {
+	case ss.more != nil:
+		return len(ss.more.few) + len(ss.more.many)
+	case ss.one != nil:
+		return 1
+	}
+	return 0
+}
 
 func (ss *subscriptions) get(filter string) (*subscription, bool) {
-	if ss.many != nil {
-		sub, ok := ss.many[filter]
-		return sub, ok
+	if ss.more != nil {
+		return ss.more.get(filter)
 	}
-	if i := ss.find(filter); i >= 0 {
-		return ss.few[i], true
+	if ss.one != nil && ss.one.filter == filter {
+		return ss.one, true
 	}
 	return nil, false
 }
 
-func (ss *subscriptions) find(filter string) int {
-	return slices.IndexFunc(ss.few, func(sub *subscription) bool { return sub.filter == filter })
+func (m *moreSubscriptions) get(filter string) (*subscription, bool) {
+	if m.many != nil {
+		sub, ok := m.many[filter]
+		return sub, ok
+	}
+	if i := m.find(filter); i >= 0 {
+		return m.few[i], true
+	}
+	return nil, false
+}
+
+func (m *moreSubscriptions) find(filter string) int {
+	return slices.IndexFunc(m.few, func(sub *subscription) bool { return sub.filter == filter })
 }
 
 // set adds sub, or puts it in the place of one with the same filter.
 func (ss *subscriptions) set(sub *subscription) {
-	if ss.many != nil {
-		ss.many[sub.filter] = sub
+	switch {
+	case ss.more != nil:
+		ss.more.set(sub)
+	case ss.one == nil || ss.one.filter == sub.filter:
+		ss.one = sub
+	default:
+		ss.one, ss.more = nil, &moreSubscriptions{few: []*subscription{ss.one, sub}}
+	}
+}
+
+func (m *moreSubscriptions) set(sub *subscription) {
+	if m.many != nil {
+		m.many[sub.filter] = sub
 		return
 	}
-	if i := ss.find(sub.filter); i >= 0 {
-		ss.few[i] = sub
+	if i := m.find(sub.filter); i >= 0 {
+		m.few[i] = sub
 		return
 	}
-	ss.few = append(ss.few, sub)
-	if len(ss.few) > fewSubscriptions {
-		ss.many = make(map[string]*subscription, 2*fewSubscriptions)
-		for _, sub := range ss.few {
-			ss.many[sub.filter] = sub
+	m.few = append(m.few, sub)
+	if len(m.few) > fewSubscriptions {
+		m.many = make(map[string]*subscription, 2*fewSubscriptions)
+		for _, sub := range m.few {
+			m.many[sub.filter] = sub
 		}
-		ss.few = nil
+		m.few = nil
 	}
 }
 
 func (ss *subscriptions) delete(filter string) {
-	if ss.many != nil {
-		delete(ss.many, filter)
-		return
+	switch m := ss.more; {
+	case m == nil:
+		if ss.one != nil && ss.one.filter == filter {
+			ss.one = nil
+		}
+	case m.many != nil:
+		delete(m.many, filter)
+	default:
+		if i := m.find(filter); i >= 0 {
+			m.few = slices.Delete(m.few, i, i+1)
+		}
 	}
-	if i := ss.find(filter); i >= 0 {
-		ss.few = slices.Delete(ss.few, i, i+1)
+	if ss.more != nil && ss.len() == 0 {
+		ss.more = nil
 	}
 }
 
-// all lists them in no order.
-func (ss *subscriptions) all() []*subscription {
-	out := slices.Clone(ss.few)
-	for _, sub := range ss.many {
-		out = append(out, sub)
+// all yields them in no order. They may not be changed meanwhile.
+func (ss *subscriptions) all(yield func(*subscription) bool) {
+	if ss.one != nil {
+		yield(ss.one)
 	}
-	return out
+	if ss.more == nil {
+		return
+	}
+	for _, sub := range ss.more.few {
+		if !yield(sub) {
+			return
+		}
+	}
+	for _, sub := range ss.more.many {
+		if !yield(sub) {
+			return
+		}
+	}
 }

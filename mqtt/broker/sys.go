@@ -14,8 +14,8 @@ import (
 // mosquitto's names, as retained messages at QoS 0. Its fields belong to the
 // timers' goroutine.
 type sys struct {
-	b        *Broker
-	timer    timer
+	b *Broker
+	timer
 	last     map[string]string // what was published, so that only news is
 	before   Stats             // at the last time
 	at       time.Duration
@@ -40,8 +40,7 @@ const (
 // start publishes for the first time, before anybody can subscribe.
 func (y *sys) start(b *Broker) {
 	y.b, y.last = b, make(map[string]string)
-	y.timer.owner = y
-	b.timers.set(&y.timer, y.due(b.timers.now()))
+	b.timers.set(y, y.due(b.timers.now()))
 }
 
 // due publishes what has changed.

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"container/heap"
 	"sync"
 	"time"
 )
@@ -12,21 +11,28 @@ type due interface {
 	// due is called when the deadline has come, on the timers' goroutine and
 	// with no lock held. It returns the next deadline, 0 for none.
 	due(now time.Duration) (next time.Duration)
+	clock() *timer
 }
 
-// timer is one deadline, embedded in its owner so that an idle connection
-// costs no timer of the runtime.
+// timer is the place of one deadline, embedded in its owner so that an idle
+// connection costs no timer of the runtime.
 type timer struct {
-	owner due
+	index int32 // in the heap, from 1; 0: not set
+	moved bool  // set was called since it was last due
+}
+
+func (tm *timer) clock() *timer { return tm }
+
+// deadline is one in the heap.
+type deadline struct {
 	at    time.Duration
-	index int  // place in the heap + 1; 0: not set
-	moved bool // set was called since it was last due
+	owner due
 }
 
 // timers is the broker's clock: one goroutine, one heap. Its lock is a leaf.
 type timers struct {
 	mu    sync.Mutex
-	heap  timerHeap
+	heap  []deadline
 	start time.Time
 	wake  chan struct{}
 }
@@ -38,39 +44,41 @@ func newTimers() *timers {
 // now is the time since the broker was made, never 0 and monotonic.
 func (t *timers) now() time.Duration { return time.Since(t.start) + 1 }
 
-// set gives tm a new deadline, or takes it away when at is 0.
-func (t *timers) set(tm *timer, at time.Duration) {
+// set gives x a new deadline, or takes it away when at is 0.
+func (t *timers) set(x due, at time.Duration) {
+	tm := x.clock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	tm.moved = true
-	t.put(tm, at)
+	t.put(x, tm, at)
 }
 
 // renew is set for what due returned, which a set meanwhile overrules.
-func (t *timers) renew(tm *timer, at time.Duration) {
+func (t *timers) renew(x due, at time.Duration) {
+	tm := x.clock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !tm.moved {
-		t.put(tm, at)
+		t.put(x, tm, at)
 	}
 }
 
 // put is set with mu held.
-func (t *timers) put(tm *timer, at time.Duration) {
+func (t *timers) put(x due, tm *timer, at time.Duration) {
+	i := int(tm.index) - 1
 	switch {
-	case at == 0 && tm.index == 0:
+	case at == 0 && i < 0:
 		return
 	case at == 0:
-		heap.Remove(&t.heap, tm.index-1)
+		t.remove(i)
 		return
-	case tm.index == 0:
-		tm.at = at
-		heap.Push(&t.heap, tm)
+	case i < 0:
+		t.heap = append(t.heap, deadline{})
+		t.up(len(t.heap)-1, deadline{at, x})
 	default:
-		tm.at = at
-		heap.Fix(&t.heap, tm.index-1)
+		t.fix(i, deadline{at, x})
 	}
-	if t.heap[0] == tm {
+	if tm.index == 1 {
 		select {
 		case t.wake <- struct{}{}:
 		default:
@@ -78,14 +86,74 @@ func (t *timers) put(tm *timer, at time.Duration) {
 	}
 }
 
+// remove takes out what is at i, and puts the last in its place.
+func (t *timers) remove(i int) {
+	t.heap[i].owner.clock().index = 0
+	last := len(t.heap) - 1
+	d := t.heap[last]
+	t.heap[last] = deadline{}
+	t.heap = t.heap[:last]
+	switch {
+	case last == 0:
+		t.heap = nil
+	case i < last:
+		t.fix(i, d)
+	}
+}
+
+// fix puts d in the place i, which is free, or where it belongs from there.
+func (t *timers) fix(i int, d deadline) {
+	if i > 0 && d.at < t.heap[(i-1)/2].at {
+		t.up(i, d)
+	} else {
+		t.down(i, d)
+	}
+}
+
+// up and down move a free place until d may take it.
+func (t *timers) up(i int, d deadline) {
+	for i > 0 {
+		above := (i - 1) / 2
+		if t.heap[above].at <= d.at {
+			break
+		}
+		t.lay(i, t.heap[above])
+		i = above
+	}
+	t.lay(i, d)
+}
+
+func (t *timers) down(i int, d deadline) {
+	for {
+		below := 2*i + 1
+		if below >= len(t.heap) {
+			break
+		}
+		if next := below + 1; next < len(t.heap) && t.heap[next].at < t.heap[below].at {
+			below = next
+		}
+		if d.at <= t.heap[below].at {
+			break
+		}
+		t.lay(i, t.heap[below])
+		i = below
+	}
+	t.lay(i, d)
+}
+
+func (t *timers) lay(i int, d deadline) {
+	t.heap[i] = d
+	d.owner.clock().index = int32(i + 1)
+}
+
 // run calls what is due until done is closed.
 func (t *timers) run(done <-chan struct{}) {
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
 	for {
-		tm, wait := t.next()
-		if tm != nil {
-			t.renew(tm, tm.owner.due(t.now()))
+		x, wait := t.next()
+		if x != nil {
+			t.renew(x, x.due(t.now()))
 			continue
 		}
 		clock.Reset(wait)
@@ -98,42 +166,18 @@ func (t *timers) run(done <-chan struct{}) {
 	}
 }
 
-// next takes the first timer whose deadline has come, or says how long to wait.
-func (t *timers) next() (*timer, time.Duration) {
+// next takes the first whose deadline has come, or says how long to wait.
+func (t *timers) next() (due, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.heap) == 0 {
 		return nil, time.Hour
 	}
-	if wait := t.heap[0].at - t.now(); wait > 0 {
+	first := t.heap[0]
+	if wait := first.at - t.now(); wait > 0 {
 		return nil, wait
 	}
-	tm := heap.Pop(&t.heap).(*timer)
-	tm.moved = false
-	return tm, 0
-}
-
-type timerHeap []*timer
-
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].at < h[j].at }
-
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i+1, j+1
-}
-
-func (h *timerHeap) Push(x any) {
-	tm := x.(*timer)
-	*h = append(*h, tm)
-	tm.index = len(*h)
-}
-
-func (h *timerHeap) Pop() any {
-	old := *h
-	tm := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	tm.index = 0
-	return tm
+	t.remove(0)
+	first.owner.clock().moved = false
+	return first.owner, 0
 }

@@ -33,17 +33,16 @@ func TestTimerSetWhileDue(t *testing.T) {
 				go ts.run(done)
 				defer close(done)
 				a := &alarm{}
-				a.owner = a
 				a.ring = func(time.Duration) time.Duration {
 					if len(a.fired) > 1 {
 						return 0
 					}
 					if c.set >= 0 {
-						ts.set(&a.timer, c.set)
+						ts.set(a, c.set)
 					}
 					return c.back
 				}
-				ts.set(&a.timer, time.Second)
+				ts.set(a, time.Second)
 				time.Sleep(time.Hour)
 				synctest.Wait()
 				want := []time.Duration{time.Second + 1}
@@ -68,11 +67,10 @@ func TestTimersRingInOrder(t *testing.T) {
 		var rung []time.Duration
 		for i := range 200 {
 			a := &alarm{ring: func(now time.Duration) time.Duration { rung = append(rung, now.Round(time.Millisecond)); return 0 }}
-			a.owner = a
-			ts.set(&a.timer, time.Second)                           // and moved,
-			ts.set(&a.timer, time.Duration(i*37%200+1)*time.Second) // back and forth
+			ts.set(a, time.Second)                           // and moved,
+			ts.set(a, time.Duration(i*37%200+1)*time.Second) // back and forth
 			if i%10 == 0 {
-				ts.set(&a.timer, 0)
+				ts.set(a, 0)
 			}
 		}
 		time.Sleep(time.Hour)

@@ -24,7 +24,7 @@ func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
 		switch {
 		case ok:
 			s.subs.delete(filter)
-			s.charge(t, -sub.cost())
+			t.tally.held -= sub.cost()
 			c.b.unroute(sub) // no new messages from here [MQTT-3.10.4-2]
 		case topic.ValidateFilter(filter) != nil:
 			unsuback.ReasonCodes[i] = mqtt.TopicFilterInvalid

@@ -10,6 +10,16 @@ import (
 type will struct {
 	*mqtt.Will
 	delay time.Duration
+	at    time.Duration // when it is due, 0: not yet known
+}
+
+// willAt is when the will is due that waits for its delay, 0: none does. s.mu is
+// held.
+func (s *session) willAt() time.Duration {
+	if s.will == nil {
+		return 0
+	}
+	return s.will.at
 }
 
 func newWill(p *mqtt.Connect) *will {
@@ -31,7 +41,7 @@ func (b *Broker) publishWill(t *turn, s *session, w *will) {
 func (b *Broker) publishWillIn(t *turn, s *session, w *will) {
 	if acl := b.acl.Load(); acl != nil && !s.rightsBy(acl).MayPublish(w.Topic) { // any more
 		b.count.deniedPublish.Add(1)
-		b.opt.Log.Info("will denied", "client", s.clientID, "user", s.username, "topic", w.Topic)
+		b.opt.Log.Info("will denied", "client", s.clientID, "user", s.owner.name, "topic", w.Topic)
 		s.stageWillDone(t)
 		return
 	}

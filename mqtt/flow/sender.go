@@ -328,3 +328,10 @@ func (s *Sender[M]) All() iter.Seq2[mqtt.PacketID, Entry[M]] {
 		}
 	}
 }
+
+// Last returns the Packet Identifier that was given out last, 0 for none.
+func (s *Sender[M]) Last() mqtt.PacketID { return s.ids.last }
+
+// Resume has a Sender with nothing in flight give out the identifiers behind
+// last: it takes the place of another that had nothing in flight any more.
+func (s *Sender[M]) Resume(last mqtt.PacketID) { s.ids.last = last }

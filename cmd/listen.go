@@ -37,7 +37,7 @@ type plan struct {
 
 // plan checks the settings without listening yet.
 func (o *brokerOptions) plan(log *slog.Logger) (*plan, error) {
-	p := &plan{port: o.port, warning: o.access.warning(), refused: &refusals{log: log}}
+	p := &plan{port: o.port, warning: o.access.warning(), refused: newRefusals(log)}
 	for _, u := range o.listen {
 		e, err := transport.ParseURL(u)
 		if err != nil {

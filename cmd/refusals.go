@@ -1,9 +1,11 @@
 package cmd
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -15,7 +17,8 @@ const (
 // refusals logs connections that did not come about. Strangers can make as many
 // as they like: behind a few lines the rest is summed up.
 type refusals struct {
-	log *slog.Logger
+	log  *slog.Logger
+	here *refusals // those that are this machine's doing, which do not drown in what strangers do; nil in these
 
 	mu    sync.Mutex
 	since time.Time // of the lines
@@ -26,14 +29,17 @@ type refusals struct {
 
 // tell is what a listener's OnError does. peer is nil where accept failed.
 func (r *refusals) tell(peer net.Addr, err error) {
-	if !r.line() {
-		return
+	switch {
+	case peer == nil && r.here != nil:
+		r.here.tell(peer, err)
+	case !r.line():
+	case peer != nil:
+		r.log.Info("connection refused", "addr", peer.String(), "err", err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		r.log.Warn("no file descriptor is left for a connection; ulimit -n, or LimitNOFILE of systemd, has to be higher, or --max-connections lower", "err", err)
+	default:
+		r.log.Warn("connection not accepted", "err", err)
 	}
-	from := "-"
-	if peer != nil {
-		from = peer.String()
-	}
-	r.log.Info("connection refused", "addr", from, "err", err)
 }
 
 // line reports whether one more line may be logged, and counts it otherwise.
@@ -54,6 +60,10 @@ func (r *refusals) line() bool {
 	return false
 }
 
+func newRefusals(log *slog.Logger) *refusals {
+	return &refusals{log: log, here: &refusals{log: log}}
+}
+
 // sum logs how many there were without a line; nothing if there were none.
 func (r *refusals) sum() {
 	r.mu.Lock()
@@ -63,7 +73,13 @@ func (r *refusals) sum() {
 		r.timer.Stop()
 	}
 	r.mu.Unlock()
-	if n > 0 {
+	switch {
+	case n > 0 && r.here == nil:
+		r.log.Warn("more connections not accepted", "count", n, "within", refusalSum)
+	case n > 0:
 		r.log.Info("more connections refused", "count", n, "within", refusalSum)
+	}
+	if r.here != nil {
+		r.here.sum()
 	}
 }

@@ -3,10 +3,12 @@ package cmd
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +57,34 @@ func TestRefusalsAreSummedUp(t *testing.T) {
 		if _, sums := lines(); sums != 2 {
 			t.Error("summed up twice")
 		}
+	})
+}
+
+// What this machine lacks is told at the broker's usual level, also while strangers make it count refusals.
+func TestNoDescriptorIsAWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out lockedBuffer
+		p, err := (&brokerOptions{port: 0}).plan(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			p.options.OnError(&net.TCPAddr{}, errors.New("bad"))
+			p.options.OnError(nil, fmt.Errorf("accept: %w", syscall.EMFILE))
+		}
+		time.Sleep(refusalSum)
+		synctest.Wait()
+		if n := strings.Count(out.String(), `level=WARN msg="no file descriptor is left`); n != refusalLines {
+			t.Errorf("%d lines:\n%s", n, out.String())
+		}
+		if !strings.Contains(out.String(), `level=WARN msg="more connections not accepted" count=95`) {
+			t.Errorf("not summed up:\n%s", out.String())
+		}
+		p.options.OnError(nil, errors.New("other"))
+		if !strings.Contains(out.String(), `level=WARN msg="connection not accepted" err=other`) {
+			t.Errorf("another error:\n%s", out.String())
+		}
+		p.refused.sum()
 	})
 }
 

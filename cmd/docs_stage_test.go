@@ -299,7 +299,7 @@ func (s *docStage) session(t *testing.T, lines []string) {
 			got = strings.Split(strings.TrimPrefix(p.out.String(), seen), "\n")
 			return sameShape(want, got)
 		}
-		for deadline := time.Now().Add(scriptTimeout / 4); !same() && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(scriptTimeout); !same() && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		}
 		if !same() {
 			t.Fatalf("step %d printed\n%s\nthe README has\n%s\nas shapes:\n%s\n\n%s\nstderr %s", i+1, strings.Join(got, "\n"), strings.Join(want, "\n"),

@@ -40,7 +40,7 @@ func TestInteropWorkflow(t *testing.T) {
 }
 
 // reportWidth and reportHeight are of the README's picture of the HTML report.
-const reportWidth, reportHeight = 1000, 2080
+const reportWidth, reportHeight = 1000, 2140
 
 // TestInteropReportPicture takes the picture of the HTML report of the README's scenario, and holds the one of the README
 // to its form. To put a new one there: go test -tags interop ./cmd -run ReportPicture -update

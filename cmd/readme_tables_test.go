@@ -212,7 +212,15 @@ func TestReadmeThresholds(t *testing.T) {
 			}
 		}
 	}
-	if n < 30 {
+	for _, span := range codeSpans(readme(t)) {
+		if regexp.MustCompile(`^[a-z0-9_.: ]+ (<|<=|>|>=|==) \S`).MatchString(span) {
+			n++
+			if _, err := bench.ParseRule(span); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if n < 36 {
 		t.Errorf("%d metrics", n)
 	}
 }

@@ -17,7 +17,8 @@ type keeper struct {
 	id      store.SessionID // 0: nothing of the Session is in the store, but its will
 	willID  store.SessionID // the record with the will, where there is nothing else; 0: none
 	next    store.Position  // of the next message
-	sent    store.Position  // up to where an earlier process has sent
+	sent    store.Position  // up to where an earlier process has sent, as far as is known
+	unsure  uint32          // see store.Session
 	pending []pending       // what is staged and not durable, by position
 	disk    onDisk
 	late    queue     // behind what is on disk, or too much to be kept in memory
@@ -80,8 +81,14 @@ func (s *session) identify(w queued) (mqtt.PacketID, bool) {
 	return id, s.sender.PublishAs(id, w.d.qos, w)
 }
 
-// sentBefore reports whether w may have been sent by an earlier process.
+// sentBefore reports whether w was sent by an earlier process.
 func (s *session) sentBefore(w queued) bool { return w.at > 0 && w.at <= s.keep.sent }
+
+// maySentBefore reports whether it may have been, which is enough for DUP
+// [MQTT-3.3.1-1].
+func (s *session) maySentBefore(w queued) bool {
+	return s.sentBefore(w) || w.at > 0 && w.at.Opening() <= s.keep.unsure
+}
 
 // holdsBack reports whether w may not be sent yet: at QoS 2 a message is known
 // by its Packet Identifier, which has to be the same after a restart.
@@ -378,7 +385,7 @@ func (b *Broker) message(x *store.Message) *message {
 
 // record is what is put down of the Session itself.
 func (s *session) record(left time.Time) *store.Session {
-	r := &store.Session{ClientID: s.clientID, Username: s.owner.name, Expiry: s.expiry, Left: left}
+	r := &store.Session{ClientID: s.clientID, Username: s.owner.name, Expiry: s.expiry, Left: left, Unsure: s.keep.unsure}
 	if s.will != nil {
 		r.Will = s.will.Will
 	}

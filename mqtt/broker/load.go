@@ -52,6 +52,9 @@ func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 	b.mu.Unlock()
 	s := &session{b: b, serial: b.serial, clientID: x.ClientID, owner: owner, kept: true, expiry: x.Expiry}
 	s.keep = &keeper{id: x.ID, next: x.Next, sent: x.Sent, shared: x.Shared}
+	if s.keep.unsure = x.Unsure; x.Left.IsZero() { // it was connected: what was sent last is not known
+		s.keep.unsure = max(x.Unsure, x.Last.Opening())
+	}
 	s.keep.disk = onDisk{n: x.Count, bytes: int(x.Bytes) + messageCost*x.Count, from: x.First}
 	t.tally.held += recordCost(x.ClientID, x.Username)
 	t.tally.waiting += int64(x.Count)

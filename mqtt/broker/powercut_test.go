@@ -74,6 +74,7 @@ type cutLife struct {
 	got      map[int]int
 	last     [3]int
 	qos      map[int]mqtt.QoS
+	twice    map[int]bool // the publisher sent it again
 	messages int
 }
 
@@ -85,7 +86,7 @@ func TestPowerCuts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &cutLife{world: &world{t: t}, r: rand.New(rand.NewPCG(seed, 3)), disk: &unsynced{Memory: storetest.NewMemory()},
 					open: map[mqtt.PacketID]*mqtt.Publish{}, owed: map[int]bool{}, known: map[mqtt.PacketID]bool{},
-					got: map[int]int{}, last: [3]int{-1, -1, -1}, qos: map[int]mqtt.QoS{}}
+					got: map[int]int{}, last: [3]int{-1, -1, -1}, qos: map[int]mqtt.QoS{}, twice: map[int]bool{}}
 				for id := range mqtt.PacketID(20) {
 					l.free = append(l.free, id+1)
 				}
@@ -167,6 +168,8 @@ func (l *cutLife) boot() {
 	for _, id := range l.order { // [MQTT-4.4.0-1]
 		if p := l.open[id]; p != nil {
 			p.Dup = true
+			n, _ := strconv.Atoi(string(p.Payload))
+			l.twice[n] = true
 			l.a.send(p)
 		} else {
 			l.a.send(pubrel(id))
@@ -255,6 +258,9 @@ func (l *cutLife) subscriber() {
 		switch p := pkt.(type) {
 		case *mqtt.Publish:
 			n, _ := strconv.Atoi(string(p.Payload))
+			if again := l.got[n] > 0; again && !p.Dup && !l.twice[n] { // [MQTT-3.3.1-1]
+				l.t.Errorf("%d came again at QoS %d with DUP 0", n, p.QoS)
+			}
 			if p.QoS == mqtt.QoS1 {
 				l.count(n)
 				l.s.send(puback(p.PacketID))

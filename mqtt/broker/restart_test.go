@@ -364,3 +364,29 @@ func TestIdentifierInUseIsPassedOver(t *testing.T) {
 		})
 	}
 }
+
+// [MQTT-3.3.1-1]: what was queued for a client that was connected when the process
+// died may have been sent, and nobody knows. That stays so if it dies again.
+func TestUnsureIsDup(t *testing.T) {
+	inStore(t, Options{}, func(w *kept) {
+		s, _ := w.connect(mqtt.V50, "s", func(c *mqtt.Connect) {
+			persistent(c)
+			c.Properties = append(c.Properties, mqtt.Num(mqtt.ReceiveMaximum, 1))
+		})
+		s.subscribe(mqtt.QoS2, "t")
+		pub := w.client(mqtt.V50, "pub")
+		pub.put(publish(mqtt.QoS2, 1, "t", "sent"))
+		pub.put(publish(mqtt.QoS2, 1, "t", "perhaps"))
+		for range 2 {
+			w.crash()
+			w.client(mqtt.V50, "pub").put(publish(mqtt.QoS2, 1, "t", "new"))
+		}
+		s = w.durable(mqtt.V50, "s")
+		for _, want := range []struct {
+			payload string
+			dup     bool
+		}{{"sent", true}, {"perhaps", true}, {"new", false}, {"new", false}} {
+			equal(t, "DUP of "+want.payload, s.message("t", want.payload).Dup, want.dup)
+		}
+	})
+}

@@ -170,7 +170,7 @@ func (s *session) start(t *turn, c *conn, w queued, p *publication) bool {
 	if !ok {
 		return false
 	}
-	if s.sentBefore(w) {
+	if s.maySentBefore(w) {
 		head[0] |= mqtt.DupFlag // [MQTT-3.3.1-1]: by the process before this one
 	}
 	if id != 0 {

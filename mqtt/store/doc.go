@@ -33,9 +33,14 @@
 //	expired, dropped, denied      Done                                  nothing
 //	connection ended              PutSession with Left, and without     nothing
 //	                              will after a DISCONNECT with 0x00
+//	CONNECT with a will, Session  PutSession of another identifier,     CONNACK
+//	Expiry 0                      for the will alone
 //	will published                its Enqueues and Retain, PutSession   nothing
 //	                              without will
-//	Session ended                 EndSession, with the will's Enqueues  nothing
+//	Session ended                 EndSession                            nothing; CONNACK of a clean start
+//	the same, with a will or      PutSession with Expiry 0, so that a   the same
+//	shared messages in its queue  start ends it again; in the end the
+//	                              will's Enqueues with EndSession
 //	shared message handed over    Done there, Enqueue here              nothing; at QoS 2 the PUBLISH
 //
 // Enqueue is for the durable Sessions among those that match, and Receive,
@@ -58,9 +63,10 @@
 //
 // At the start, a message at or before [Saved.Sent] has been sent, and is sent
 // again with DUP under the same identifier before anything new; one in
-// [Saved.Released] gets its PUBREL again. Sent is written without a wait, so the
-// last messages may have gone out and not be known to: they are sent with DUP 0,
-// but under the same identifier, by which a QoS 2 receiver knows them.
+// [Saved.Released] gets its PUBREL again. Sent is written without a wait. If the
+// process dies while there is a connection the last messages may have gone out and
+// not be known to: all that was queued by then is sent with DUP, and under the same
+// identifier ([Session.Unsure]).
 //
 // # Memory
 //

@@ -200,6 +200,9 @@ func appendSession(dst []byte, s *Session) ([]byte, error) {
 	}
 	c := mqtt.Connect{Version: mqtt.V50, ClientID: s.ClientID, Will: s.Will, Username: s.Username, HasUsername: s.Username != "",
 		Properties: mqtt.Properties{mqtt.Num(mqtt.SessionExpiryInterval, s.Expiry)}}
+	if s.Unsure > 0 { // under a name that holds such a number, and that older versions pass over
+		c.Properties = append(c.Properties, mqtt.Num(mqtt.MaximumPacketSize, s.Unsure))
+	}
 	from := len(dst)
 	dst, err := c.Append(binary.AppendUvarint(dst, millis(s.Left)), mqtt.V50)
 	if err != nil {
@@ -222,6 +225,7 @@ func parseSession(value []byte) (s Session, err error) {
 	}
 	s.ClientID, s.Username, s.Will = c.ClientID, c.Username, c.Will
 	s.Expiry = c.Properties.NumberOr(mqtt.SessionExpiryInterval, 0)
+	s.Unsure = c.Properties.NumberOr(mqtt.MaximumPacketSize, 0)
 	return s, nil
 }
 

@@ -23,7 +23,7 @@ func messages() []*Message {
 func sessions() []Session {
 	return []Session{
 		{},
-		{ClientID: "c", Username: "u", Expiry: 0xFFFFFFFF, Left: time.UnixMilli(1)},
+		{ClientID: "c", Username: "u", Expiry: 0xFFFFFFFF, Left: time.UnixMilli(1), Unsure: 1<<32 - 1},
 		{ClientID: "c", Will: &mqtt.Will{Topic: "w", Payload: []byte("p"), QoS: 2, Retain: true,
 			Properties: mqtt.Properties{mqtt.Num(mqtt.WillDelayInterval, 3), mqtt.User("k", "v")}}},
 	}

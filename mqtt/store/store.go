@@ -29,6 +29,9 @@ func (p Position) PacketID() mqtt.PacketID {
 	return mqtt.PacketID(1 + (p-1)%65_535)
 }
 
+// Opening tells when p was given out: after the store was opened for the nth time.
+func (p Position) Opening() uint32 { return uint32(p >> 32) }
+
 // Store is what must outlive the process. [Disk] is the one that does;
 // storetest has one in memory and one that fails at will.
 //
@@ -93,6 +96,9 @@ type Session struct {
 	// is one. From it follow the end of the Session and the time of the will. A
 	// Session that is loaded with a connection has lost it with the process.
 	Left time.Time
+	// Unsure is the last opening whose messages may have been sent beyond
+	// [Saved.Sent], because the process died while there was a connection; 0: none.
+	Unsure uint32
 	// Will is what is still to be published, with its Will Delay Interval among
 	// the properties; nil when it was published or discarded.
 	Will *mqtt.Will

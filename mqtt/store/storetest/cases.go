@@ -59,7 +59,7 @@ func testEverything(t *testing.T, open Opener) {
 	will := &mqtt.Will{Topic: "w", Payload: []byte("x"), QoS: 2, Retain: true,
 		Properties: mqtt.Properties{mqtt.Num(mqtt.WillDelayInterval, 5), mqtt.User("a", "b")}}
 	must(t, Write(s, func(b *store.Batch) {
-		b.PutSession(id, &store.Session{ClientID: "c", Username: "u", Expiry: 0xFFFFFFFF, Left: time.UnixMilli(42), Will: will})
+		b.PutSession(id, &store.Session{ClientID: "c", Username: "u", Expiry: 0xFFFFFFFF, Left: time.UnixMilli(42), Will: will, Unsure: 7})
 		b.Subscribe(id, sub)
 		b.Receive(id, 65_535)
 		b.Retain(m)

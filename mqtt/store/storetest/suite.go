@@ -66,7 +66,7 @@ func Dump(s store.Store) (string, error) {
 	}
 	slices.SortFunc(all, func(a, b *store.Saved) int { return int(a.ID) - int(b.ID) })
 	for _, x := range all {
-		fmt.Fprintf(&w, "session %d %q user %q expiry %d left %v\n", x.ID, x.ClientID, x.Username, x.Expiry, x.Left.UTC())
+		fmt.Fprintf(&w, "session %d %q user %q expiry %d left %v unsure %d\n", x.ID, x.ClientID, x.Username, x.Expiry, x.Left.UTC(), x.Unsure)
 		if x.Will != nil {
 			fmt.Fprintf(&w, "  will %+v\n", *x.Will)
 		}

@@ -142,9 +142,11 @@ func unknownFlag(c *cli.Command, name, typed string) error {
 		fault.hint = "did you mean " + long + "?"
 		return fault
 	}
-	if f := lookup(c, typed[:2]); f != nil && typed[1] != '-' && takesValue(f) {
-		fault.hint = fmt.Sprintf("did you mean %s %s?", typed[:2], typed[2:])
-		return fault
+	if len(typed) > 2 && typed[1] != '-' {
+		if f := lookup(c, typed[:2]); f != nil && takesValue(f) {
+			fault.hint = fmt.Sprintf("did you mean %s %s?", typed[:2], typed[2:])
+			return fault
+		}
 	}
 	names := []string{"--help"}
 	for _, f := range c.Flags {

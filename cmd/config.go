@@ -26,6 +26,11 @@ func readConfig(path string, all []*option) error {
 	if err != nil {
 		return err
 	}
+	return readSettings(path, text, all)
+}
+
+// readSettings reads the text of a settings file.
+func readSettings(path string, text []byte, all []*option) error {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, more yaml.Node
 	switch err := dec.Decode(&doc); {

@@ -90,6 +90,11 @@ func (w *words) optionsFile(c *cli.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	return w.optionLines(c, path, text)
+}
+
+// optionLines reads the text of such a file.
+func (w *words) optionLines(c *cli.Command, path string, text []byte) error {
 	var found []given
 	for i, line := range strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n") {
 		place := fmt.Sprintf("%s:%d", path, i+1)

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -53,22 +54,27 @@ func readProfiles() (*profiles, error) {
 	if info, err := f.Stat(); err == nil {
 		p.mode = info.Mode()
 	}
+	return p, p.read(f)
+}
+
+// read reads the text of the file.
+func (p *profiles) read(r io.Reader) error {
 	var doc yaml.Node
-	dec := yaml.NewDecoder(f)
+	dec := yaml.NewDecoder(r)
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		return p, nil
+		return nil
 	case err != nil:
-		return nil, &usageError{text: path + ": " + plain(err)}
+		return &usageError{text: p.path + ": " + plain(err)}
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, configFault(path, max(more.Line, 1), "one document is all there may be")
+		return configFault(p.path, max(more.Line, 1), "one document is all there may be")
 	}
 	if doc.Content[0].Tag != "!!null" {
 		p.doc = &doc
 	}
-	return p, p.check()
+	return p.check()
 }
 
 func (p *profiles) root() *yaml.Node { return p.doc.Content[0] }
@@ -233,13 +239,20 @@ func (p *profiles) write() error {
 	if err := os.MkdirAll(filepath.Dir(p.path), 0o700); err != nil {
 		return err
 	}
-	var b strings.Builder
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := errors.Join(enc.Encode(p.doc), enc.Close()); err != nil {
+	text, err := p.text()
+	if err != nil {
 		return err
 	}
-	return writeSecret(p.path, []byte(b.String()))
+	return writeSecret(p.path, text)
+}
+
+// text is what the file has.
+func (p *profiles) text() ([]byte, error) {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	err := errors.Join(enc.Encode(p.doc), enc.Close())
+	return b.Bytes(), err
 }
 
 // private refuses a file with secrets that others can read.

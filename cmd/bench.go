@@ -41,7 +41,7 @@ is followed from publisher to subscriber: QoS 1 at least once, QoS 2 exactly onc
   ab         two brokers by turns, A B B A: URLs, commands with {port}, or self
   merge      one result of those of all shards
   k8s        a Kubernetes Job that runs a scenario file in shards
-  calibrate  how fast this machine can publish, against a broker of its own
+  calibrate  how fast this machine can publish; later runs that come near it are invalid
 
 Examples:
   mqt bench
@@ -121,7 +121,7 @@ func (o *benchOptions) run(ctx context.Context, s *Stdio) error {
 		if !sweep {
 			return bench.RunPlan(ctx, *p, progress)
 		}
-		sc.Client, sc.InProcess, sc.Target, sc.Watch = p.Client, p.InProcess, p.Target, p.Watch
+		sc.Client, sc.InProcess, sc.Target, sc.Watch, sc.Ceilings = p.Client, p.InProcess, p.Target, p.Watch, p.Ceilings
 		return bench.RunSweep(ctx, sc, o.search, progress)
 	})
 }
@@ -182,7 +182,7 @@ func (o *benchOptions) measure(ctx context.Context, s *Stdio, p *bench.Plan, run
 		return err
 	}
 	defer stop()
-	p.Target = p.Client.Endpoint.String()
+	p.Target, p.Ceilings = p.Client.Endpoint.String(), knownCeilings()
 	rep, err := run(ctx, p, out.progress)
 	out.endProgress()
 	if err != nil {

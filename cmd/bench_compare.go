@@ -290,7 +290,7 @@ func (o *benchOptions) round(ctx context.Context, s *Stdio, sd *side) (*bench.Re
 		return nil, err
 	}
 	defer stop()
-	plan.Target = plan.Client.Endpoint.String()
+	plan.Target, plan.Ceilings = plan.Client.Endpoint.String(), knownCeilings()
 	out := &benchOutputs{live: s.Err, style: o.color.style(s.Err), terminal: isTerminal(s.Err)}
 	rep, err := bench.RunPlan(ctx, plan, out.progress)
 	out.endProgress()

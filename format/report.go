@@ -451,7 +451,11 @@ func (w *reportWriter) generator(g *bench.Generator) {
 	if g.Achieved > 0 {
 		achieved = "achieved " + percent(g.Achieved)
 	}
-	w.line("generator", verdict, fmt.Sprintf("cpu %s of %d cores", percent(g.CPUShare), g.Cores), "lag p99 "+milliseconds(g.LagP99)+" ms", achieved)
+	ceiling := ""
+	if g.Ceiling > 0 {
+		ceiling = "ceiling " + perSecond(g.Ceiling)
+	}
+	w.line("generator", verdict, fmt.Sprintf("cpu %s of %d cores", percent(g.CPUShare), g.Cores), "lag p99 "+milliseconds(g.LagP99)+" ms", achieved, ceiling)
 	for _, f := range g.Faults {
 		w.line("", w.style.Paint(Bad, safe(f)))
 	}

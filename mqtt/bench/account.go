@@ -47,7 +47,7 @@ func (r *runner) report(ctx context.Context) *Report {
 		},
 		Contract: r.contract(), Seconds: r.seconds, Latency: t.report(), Events: r.events.list,
 		Phases: r.phaseResults(), Groups: r.groupResults(),
-		Generator: Generator{CPU: r.cpuAll, Cores: runtime.GOMAXPROCS(0), LagP99: t.quantile(99, lag)},
+		Generator: Generator{CPU: r.cpuAll, Cores: runtime.GOMAXPROCS(0), LagP99: t.quantile(99, lag), Ceiling: r.ceiling()},
 	}
 	rep.Aborted, rep.Interrupted = cutShort(ctx)
 	if t.due > 0 && !r.s.load.Max {

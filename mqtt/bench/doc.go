@@ -18,6 +18,7 @@
 //	stamp.go      the header in each payload
 //	ledger.go     what was seen: loss, duplicates, order; account.go sums up
 //	histogram.go  latencies; merge.go adds up those of several runs
+//	ceiling.go    what this machine can send at most
 //	check.go      whether the generator can be believed
 //	cost.go       what the Server's process used
 //	rules.go      thresholds

@@ -335,8 +335,10 @@ func (m *merging) generator() {
 	g := &m.rep.Generator
 	g.Valid = true
 	var due, sent float64
+	hosts := make(map[string]*host)
 	for _, s := range m.shards {
 		o := &s.Generator
+		m.host(hosts, s)
 		g.Valid = g.Valid && o.Valid
 		name := func(text string) string { return fmt.Sprintf("shard %d: %s", s.Shard.Index, text) }
 		for _, f := range o.Faults {
@@ -350,9 +352,6 @@ func (m *merging) generator() {
 			g.Checks = append(g.Checks, c)
 		}
 		g.CPU += o.CPU
-		g.Cores += o.Cores
-		g.CPUShare = max(g.CPUShare, o.CPUShare)
-		g.Ceiling += o.Ceiling
 		if o.Achieved > 0 {
 			due += float64(s.Sent.N) / o.Achieved
 			sent += float64(s.Sent.N)
@@ -362,6 +361,7 @@ func (m *merging) generator() {
 				skew.Abs().Round(time.Millisecond), m.shards[0].Shard.Index)))
 		}
 	}
+	m.hosts(hosts)
 	if due > 0 {
 		g.Achieved = sent / due
 	}

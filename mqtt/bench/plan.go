@@ -47,6 +47,9 @@ type Plan struct {
 	// Precise keeps a thread for each core that sleeps by the kernel's clock: less
 	// lag, for more CPU time.
 	Precise bool
+	// Ceilings are what this machine has been calibrated to: a run that comes near
+	// them measures this machine and is invalid. Default: not known.
+	Ceilings Ceilings
 	// Watch is asked what the Server costs, where it can be watched.
 	Watch Watcher
 	// Shard is the part of the plan that this process is; nil: all of it. The

@@ -39,7 +39,7 @@ func (s Scenario) Plan() (Plan, error) {
 	p := Plan{
 		Client: s.Client, Dial: s.Dial, Target: s.Target, InProcess: s.InProcess, Tool: s.Tool, Role: s.Role, RunID: s.RunID, Seed: s.Seed,
 		Rules: s.Rules, NoDefaultRules: s.NoDefaultRules, InconclusiveOK: s.InconclusiveOK, NoTracking: s.NoTracking, Keep: s.Keep, Precise: s.Precise,
-		Connecting: s.Connecting, ConnectRate: s.ConnectRate, Watch: s.Watch,
+		Connecting: s.Connecting, ConnectRate: s.ConnectRate, Watch: s.Watch, Ceilings: s.Ceilings,
 		Shard: s.Shard, StartAt: s.StartAt,
 	}
 	s.groups(&p)

@@ -81,7 +81,9 @@ type Scenario struct {
 	Dial func(ctx context.Context, o *client.Options) (net.Conn, error)
 	// Watch is as in [Plan].
 	Watch Watcher
-	Tool  string // as in [Plan]
+	// Ceilings are as in [Plan].
+	Ceilings Ceilings
+	Tool     string // as in [Plan]
 
 	// Role is what the run is for. Default RolePubSub.
 	//

@@ -184,5 +184,6 @@ func (rep *Report) checkGenerator(missed, due int64) {
 	case g.CPUShare > cpuWarning:
 		warn(full, 100*g.CPUShare)
 	}
+	rep.checkCeiling(fault, warn)
 	g.Valid = len(g.Faults) == 0
 }

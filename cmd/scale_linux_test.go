@@ -177,6 +177,20 @@ func (f *fleet) cpu() time.Duration {
 	return sum
 }
 
+// userTicks is what of that was not the kernel's, in hundredths of a second.
+func (f *fleet) userTicks() int {
+	f.tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.cmd.Process.Pid))
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.Fields(string(text[bytes.LastIndexByte(text, ')'):]))[12])
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	return n
+}
+
 // fleetClient is one of them. It subscribes to a topic of its own.
 type fleetClient struct {
 	id    int
@@ -476,7 +490,7 @@ func BenchmarkScaleConnections(b *testing.B) {
 func (f *fleet) talk(b *testing.B, clients []*fleetClient, qos mqtt.QoS, several int) {
 	half := len(clients) / 2
 	rounds := max(1, b.N/(half*several))
-	before := f.cpu()
+	before, user := f.cpu(), f.userTicks()
 	b.ResetTimer()
 	var workers sync.WaitGroup
 	for w := range 50 {
@@ -495,6 +509,7 @@ func (f *fleet) talk(b *testing.B, clients []*fleetClient, qos mqtt.QoS, several
 	b.StopTimer()
 	messages := rounds * half * several
 	b.ReportMetric(float64((f.cpu()-before).Nanoseconds())/float64(messages)/1e3, "CPU-µs/message")
+	b.ReportMetric(float64(f.userTicks()-user)*1e4/float64(messages), "user-µs/message")
 	b.ReportMetric(float64(messages)/b.Elapsed().Seconds(), "messages/s")
 }
 

@@ -40,6 +40,12 @@ func cpuUsed() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+func heapObjects() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapObjects) //nolint:gosec // far below
+}
+
 // crowdFilter is the filter of client i of n, and a topic that it alone
 // matches. Of mixed ones one in ten has a wildcard.
 func crowdFilter(i int, mixed bool) (filter, topic string) {
@@ -76,7 +82,7 @@ func testMillionSessions(t *testing.T, n int, mixed bool) {
 	cr := newCrowd(t, Options{MaxConnections: n + 1, MaxSessions: n + 1})
 	defer cr.disperse()
 	empty := collect()
-	before := inUse()
+	before, objects := inUse(), heapObjects()
 	start, used := time.Now(), cpuUsed()
 	cr.conns = make([]transport.Handler, 0, n+1)
 	for i := range n {
@@ -86,11 +92,13 @@ func testMillionSessions(t *testing.T, n int, mixed bool) {
 	took, spent := time.Since(start), cpuUsed()-used
 	pub := cr.come("publisher", "", 0)
 	each := float64(inUse()-before) / float64(n)
+	objects = heapObjects() - objects
 	full := collect()
 	if s := cr.Stats(); s.Clients != int64(n+1) || s.Subscriptions != int64(n) {
 		t.Fatalf("%d clients with %d subscriptions", s.Clients, s.Subscriptions)
 	}
-	t.Logf("%d clients in %v, %v of CPU: %.0f bytes each", n, took.Round(time.Millisecond), spent.Round(time.Millisecond), each)
+	t.Logf("%d clients in %v, %v of CPU: %.0f bytes each in %.1f objects", n, took.Round(time.Millisecond),
+		spent.Round(time.Millisecond), each, float64(objects)/float64(n))
 	t.Logf("a collection: %v wall, %v CPU, paused for %v (without clients: %v, %v, %v)",
 		full.wall.Round(time.Microsecond), full.cpu.Round(time.Microsecond), full.pause, empty.wall.Round(time.Microsecond), empty.cpu, empty.pause)
 	const most = 3 << 10

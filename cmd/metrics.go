@@ -70,6 +70,10 @@ func startMetrics(ctx context.Context, addr string, openClients bool, b *broker.
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
+		if b.StoreFull() {
+			http.Error(w, "not ready: the disk of --data-dir is full", http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintln(w, "ready")
 	})
 	m.http = &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,

@@ -84,6 +84,13 @@ func (k *commitment) tryAgain() {
 		defer s.mu.Unlock()
 		s.stageRecord(&k.batch)
 	}
+	if s := k.here; s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.conn != nil && !s.ended {
+			k.batch.PutSession(s.keep.id, s.record(time.Time{}))
+		}
+	}
 	k.commit()
 }
 

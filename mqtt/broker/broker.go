@@ -31,8 +31,9 @@ type Broker struct {
 	pool   flow.Pool[queued] // memory of what is in flight
 	done   chan struct{}
 
-	store       store.Store // nil: nothing outlives the process
-	storeFailed atomic.Bool // that was logged
+	store       store.Store  // nil: nothing outlives the process
+	storeFailed atomic.Bool  // that was logged
+	storeFull   atomic.Int64 // when it was last, by timers
 	readers     chan struct{}
 	reading     sync.WaitGroup
 

@@ -360,6 +360,7 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	resumed := s.kept
 	connack.SessionPresent = resumed && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true
+	expiry := s.expiry
 	s.expiry, s.endAt = b.sessionExpiry(p), 0 // [MQTT-3.1.2-7]
 	s.setWill(t, newWill(p))
 	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
@@ -374,7 +375,8 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	waited := t.wait
 	if s.stageConnect(t) {
 		s.muted = true
-		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed, optional: !waited && !s.durable()}
+		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed, expiry: expiry,
+			optional: !waited && !s.durable()}
 		s.mu.Unlock()
 	} else {
 		s.greet(t, c, connack)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"mqt/mqtt"
 	"mqt/mqtt/store"
@@ -22,6 +23,7 @@ type commitment struct {
 	received []mqtt.PacketID
 	leaving  []*session // who may hand over when this is durable
 	will     *session   // whose will was published
+	here     *session   // who is connected, which could not be put down
 
 	again   bool     // nobody can be told of a failure: see retries
 	c       *conn    // whose answers wait, nil: nobody's
@@ -43,8 +45,9 @@ type placed struct {
 type storing struct {
 	connack  *mqtt.Connack
 	version  mqtt.Version
-	fresh    bool // the Session is new
-	optional bool // it is let in though its will cannot be kept
+	fresh    bool   // the Session is new
+	optional bool   // it is let in though its will cannot be kept
+	expiry   uint32 // it was, if the Session is not new
 	suback   *mqtt.Suback
 	retained []*subscription
 	added    []*subscription
@@ -300,6 +303,16 @@ func (b *Broker) StoreErr() error {
 	return b.store.Err()
 }
 
+// fullFor is how long a disk that was full is taken for one that still is.
+const fullFor = 10 * time.Second
+
+// StoreFull reports whether the store has just refused something because its disk
+// is full.
+func (b *Broker) StoreFull() bool {
+	last := b.storeFull.Load()
+	return last != 0 && b.timers.now()-time.Duration(last) < fullFor
+}
+
 // logStore says that the store fails: once when it is for good, from time to time
 // when the disk is full.
 func (b *Broker) logStore(err error) {
@@ -307,6 +320,10 @@ func (b *Broker) logStore(err error) {
 	case errors.Is(err, store.ErrClosed):
 	case errors.Is(err, store.ErrFull):
 		b.exceeded(LimitStore, "", nil)
+		now := b.timers.now()
+		if last := b.storeFull.Swap(int64(now)); last == 0 || now-time.Duration(last) > time.Minute {
+			b.opt.Log.Error("the disk is full: what would have to be kept is refused, and accepted again as soon as there is room", "err", err)
+		}
 	case !b.storeFailed.Swap(true):
 		b.opt.Log.Error("the store has failed: nothing is acknowledged any more that it would have to keep", "err", err)
 	}
@@ -336,6 +353,11 @@ func (c *conn) entered(t *turn, k *storing) error {
 		s.mu.Unlock()
 		return errTakenOver
 	}
+	if errors.Is(k.err, store.ErrFull) && !k.fresh && k.expiry == s.expiry {
+		// Nothing new but for a will: it makes room. That it is here is put down when there is some.
+		c.b.retries.add(&commitment{b: c.b, again: true, here: s})
+		k.err = nil
+	}
 	if k.err == nil || k.optional {
 		s.muted = false
 		s.greet(t, c, k.connack)
@@ -343,7 +365,7 @@ func (c *conn) entered(t *turn, k *storing) error {
 		c.welcomed(t)
 		return nil
 	}
-	if k.fresh {
+	if s.expiry = k.expiry; k.fresh {
 		s.expiry = 0
 	}
 	s.mu.Unlock()

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		context.AfterFunc(ctx, stop)
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+		askTestDNS()
 		os.Exit(cmd.Main(ctx, os.Args[1:], cmd.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}})
 }
@@ -144,7 +145,7 @@ func start(ts *testscript.TestScript, name string, args ...string) *program {
 		}
 	}
 	c.Env = append(c.Env, "XDG_CONFIG_HOME="+ts.MkAbs("no-config")) // not that of who runs the tests
-	for _, v := range []string{"MQTT_URL", "XDG_CONFIG_HOME", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE", "MQT_MAX_SUBSCRIPTIONS"} {
+	for _, v := range []string{"MQTT_URL", "XDG_CONFIG_HOME", "MQT_URL", "MQT_TLS_KEYLOG", "MQT_CAFILE", "MQT_MAX_SUBSCRIPTIONS", "TEST_DNS"} {
 		if value := ts.Getenv(v); value != "" {
 			c.Env = append(c.Env, v+"="+value)
 		}

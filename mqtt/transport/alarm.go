@@ -29,17 +29,17 @@ func (c *Conn) SetAlarm(d time.Duration) {
 		if l := c.poll.loop; l != nil {
 			l.setAlarm(c.poll, d)
 		}
-	case c.alarm == nil:
-		c.alarm = time.AfterFunc(d, c.h.(Alarmed).Alarm)
+	case c.gor.alarm == nil:
+		c.gor.alarm = time.AfterFunc(d, c.h.(Alarmed).Alarm)
 	default:
-		c.alarm.Reset(d)
+		c.gor.alarm.Reset(d)
 	}
 }
 
 // stopAlarm is for the end of a connection. mu is held.
 func (c *Conn) stopAlarm() {
-	if c.alarm != nil {
-		c.alarm.Stop()
+	if c.gor.alarm != nil {
+		c.gor.alarm.Stop()
 	}
 }
 

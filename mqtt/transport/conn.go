@@ -19,43 +19,71 @@ type Conn struct {
 	opt  *Options
 	filt *filters // nil for plain TCP and Unix sockets
 	poll *polled  // nil: the portable engine, a goroutine
+	gor  *gor     // of that
 
-	// Owned by the reader.
-	rest  *inbuf  // bytes that Feed left; nil when there are none
-	again bool    // rest must be presented without waiting for more
-	eof   bool    // the peer will send nothing more
-	fed   bool    // this turn
-	trim  bool    // park on a new goroutine
-	frame uintptr // where the first turn of this goroutine had its stack frame
-	last  bool    // nothing can be written, the reader reads on for a moment
-
-	turns    uint32 // read turns so far
-	lastTurn uint32 // Unix time of the last one
-
+	in, sum atomic.Uint64
 	closing atomic.Bool // nothing is fed any more; set with mu held
 	paused  atomic.Bool // set with mu held
 	resumed atomic.Bool // rest is to be presented again
-	in, sum atomic.Uint64
 
-	mu       sync.Mutex
-	cond     *sync.Cond  // made when the reader first waits
-	alarm    *time.Timer // nil on a loop
-	out      *outbuf     // appended, nil when clean
-	cur      *outbuf     // being written by whoever set flushing
-	err      error       // why it closes
-	werr     error       // why nothing can be written any more
-	closeAt  time.Time   // end of a closing flush
-	replies  int         // bytes of AppendReply in out
-	counted  int32       // on the budget, in grains
-	dirty    bool        // some batch owes a flush
-	blocked  bool        // that goroutine waits for the socket
-	flushing bool        // one goroutine writes; the others leave their bytes to it
-	full     bool        // an Append was refused
-	drained  bool        // Drained is due
-	broken   bool        // what is buffered is dropped
-	done     bool        // the closing flush is over
+	mu       sync.Mutex // guards what follows, but for what the reader owns
+	counted  int32      // on the budget, in grains
+	replies  int        // bytes of AppendReply in out
+	out      *outbuf    // appended, nil when clean
+	cur      *outbuf    // being written by whoever set flushing
+	end      *ending    // nil before it begins to close, and nothing went wrong
+	dirty    bool       // some batch owes a flush
+	blocked  bool       // that goroutine waits for the socket
+	flushing bool       // one goroutine writes; the others leave their bytes to it
+	full     bool       // an Append was refused
+	drained  bool       // Drained is due
+	broken   bool       // what is buffered is dropped
+	done     bool       // the closing flush is over
 	started  bool
 	linger   bool // half close, then wait for the peer
+
+	// Owned by the reader.
+	again bool   // rest must be presented without waiting for more
+	eof   bool   // the peer will send nothing more
+	fed   bool   // this turn
+	trim  bool   // park on a new goroutine
+	last  bool   // nothing can be written, the reader reads on for a moment
+	rest  *inbuf // bytes that Feed left; nil when there are none
+}
+
+// gor is what only the portable engine needs.
+type gor struct {
+	// Guarded by the Conn's mu.
+	cond  *sync.Cond  // made when the reader first waits
+	alarm *time.Timer // made when one is first set
+
+	// Owned by the reader.
+	frame    uintptr // where the first turn of this goroutine had its stack frame
+	turns    uint32  // read turns so far
+	lastTurn uint32  // Unix time of the last one
+}
+
+// ending is how a connection ends.
+type ending struct {
+	err     error     // why it closes
+	werr    error     // why nothing can be written any more
+	closeAt time.Time // end of a closing flush
+}
+
+// ends returns c.end, made now if there was none. mu is held.
+func (c *Conn) ends() *ending {
+	if c.end == nil {
+		c.end = &ending{}
+	}
+	return c.end
+}
+
+// unwritable is why nothing can be written any more, nil if it can. mu is held.
+func (c *Conn) unwritable() error {
+	if c.end == nil {
+		return nil
+	}
+	return c.end.werr
 }
 
 // New prepares nc to be driven by a handler that [Conn.Start] is given, so that the handler can know its Conn first.
@@ -79,7 +107,12 @@ func newConn(nc net.Conn, opt *Options) *Conn {
 		c = takeOver(nc, opt)
 	}
 	if c == nil {
-		c = &Conn{nc: nc, opt: opt, sock: newSock(nc)}
+		g := &struct {
+			Conn
+			gor
+		}{Conn: Conn{nc: nc, opt: opt, sock: newSock(nc)}}
+		c = &g.Conn
+		c.gor = &g.gor
 	}
 	if layered {
 		c.filt = l.detach(c)
@@ -102,6 +135,9 @@ func (c *Conn) Start(h Handler) {
 	byLoop := c.poll != nil && c.poll.start()
 	c.mu.Unlock()
 	if !byLoop {
+		if c.gor == nil { // there is no loop
+			c.gor = &gor{}
+		}
 		go c.run()
 	}
 }
@@ -282,13 +318,13 @@ func (c *Conn) shutLocked(err error, linger bool) {
 	}
 	c.reason(err)
 	c.linger = linger && c.opt.Linger > 0
-	c.closeAt = time.Now().Add(c.opt.CloseTimeout)
+	c.end.closeAt = time.Now().Add(c.opt.CloseTimeout)
 	if c.flushing {
 		// The writer takes it from here; if it is blocked, it must not wait longer than this.
 		if c.poll != nil {
 			c.poll.hurry()
 		} else {
-			_ = c.nc.SetWriteDeadline(c.closeAt)
+			_ = c.nc.SetWriteDeadline(c.end.closeAt)
 		}
 		c.mu.Unlock()
 		return
@@ -323,8 +359,8 @@ func (c *Conn) reason(err error) {
 	if err == nil {
 		err = ErrClosed
 	}
-	if c.err == nil {
-		c.err = err
+	if e := c.ends(); e.err == nil {
+		e.err = err
 	}
 	c.closing.Store(true)
 }
@@ -334,8 +370,8 @@ func (c *Conn) signal() {
 	switch {
 	case c.poll != nil:
 		c.poll.post()
-	case c.cond != nil:
-		c.cond.Broadcast()
+	case c.gor != nil && c.gor.cond != nil:
+		c.gor.cond.Broadcast()
 	}
 }
 

@@ -105,29 +105,20 @@ func (e *epoll) close() {
 	_ = syscall.Close(e.fd)
 }
 
-// polledConn is a connection that Loops drive, all of it in one piece.
+// polledConn is a connection that Loops drive, all of it in one piece. It is its own sock, and the net.Conn of a descriptor
+// that nobody else knows. Close and CloseWrite are called with the Conn's mu held, and Close by the owner alone.
 type polledConn struct {
 	Conn
 	polled
-	socket
-}
-
-// socket is a descriptor of our own: the sock and the net.Conn of a polled Conn. Close and CloseWrite are called with the
-// Conn's mu held, and Close by the owner alone.
-type socket struct {
-	c    *Conn
-	fd   int
 	peer netip.AddrPort // invalid for a Unix socket
-	path bool           // a Unix socket's peer has one
 }
 
 // newPolled returns a Conn that opt.Loops will drive.
 func newPolled(fd int, peer netip.AddrPort, opt *Options) *Conn {
-	a := &polledConn{}
-	c := &a.Conn
-	a.socket = socket{c: c, fd: fd, peer: peer}
-	a.polled.c, a.polled.fd = c, fd
-	c.opt, c.poll, c.sock, c.nc = opt, &a.polled, &a.socket, &a.socket
+	d := &polledConn{peer: peer}
+	c := &d.Conn
+	d.polled.c, d.fd = c, int32(fd) //nolint:gosec // a descriptor
+	c.opt, c.poll, c.sock, c.nc = opt, &d.polled, d, d
 	return c
 }
 
@@ -150,7 +141,7 @@ func takeOver(nc net.Conn, opt *Options) *Conn {
 	}
 	_ = nc.Close()
 	c := newPolled(fd, peer, opt)
-	c.nc.(*socket).path = !peer.IsValid()
+	c.poll.named = !peer.IsValid()
 	return c
 }
 
@@ -173,15 +164,15 @@ func duplicate(s any) (fd int, ok bool) {
 	return fd, err == nil && errno == 0
 }
 
-func (d *socket) read(p []byte) (int, error) {
-	s := fdSock{fd: d.fd}
+func (d *polledConn) read(p []byte) (int, error) {
+	s := fdSock{fd: int(d.fd)}
 	return s.read(p)
 }
 
-func (d *socket) write(o *outbuf) (int, error) {
+func (d *polledConn) write(o *outbuf) (int, error) {
 	w := writeOps.Get().(*writeOp)
 	w.o = o
-	w.send(d.fd)
+	w.send(int(d.fd))
 	n, err := w.n, w.err
 	w.o = nil
 	writeOps.Put(w)
@@ -190,38 +181,35 @@ func (d *socket) write(o *outbuf) (int, error) {
 
 // What only a goroutine of its own would do.
 
-func (d *socket) park(func() bool) error           { return errors.ErrUnsupported }
-func (d *socket) writeWait(*outbuf) (int, error)   { return 0, errors.ErrUnsupported }
-func (d *socket) Read([]byte) (int, error)         { return 0, errors.ErrUnsupported }
-func (d *socket) Write([]byte) (int, error)        { return 0, errors.ErrUnsupported }
-func (d *socket) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
-func (d *socket) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
-func (d *socket) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+func (d *polledConn) park(func() bool) error           { return errors.ErrUnsupported }
+func (d *polledConn) writeWait(*outbuf) (int, error)   { return 0, errors.ErrUnsupported }
+func (d *polledConn) Read([]byte) (int, error)         { return 0, errors.ErrUnsupported }
+func (d *polledConn) Write([]byte) (int, error)        { return 0, errors.ErrUnsupported }
+func (d *polledConn) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
+func (d *polledConn) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
+func (d *polledConn) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
 
-func (d *socket) Close() error {
+func (d *polledConn) Close() error {
 	if d.fd < 0 {
 		return net.ErrClosed
 	}
-	err := syscall.Close(d.fd)
+	err := syscall.Close(int(d.fd))
 	d.fd = -1
-	if d.c.poll != nil {
-		d.c.poll.fd = -1
-	}
 	return os.NewSyscallError("close", err)
 }
 
-func (d *socket) CloseWrite() error {
+func (d *polledConn) CloseWrite() error {
 	if d.fd < 0 {
 		return net.ErrClosed
 	}
-	return os.NewSyscallError("shutdown", syscall.Shutdown(d.fd, syscall.SHUT_WR))
+	return os.NewSyscallError("shutdown", syscall.Shutdown(int(d.fd), syscall.SHUT_WR))
 }
 
-func (d *socket) RemoteAddr() net.Addr {
+func (d *polledConn) RemoteAddr() net.Addr {
 	if d.peer.IsValid() {
 		return net.TCPAddrFromAddrPort(d.peer)
 	}
-	if d.path {
+	if d.named {
 		if sa := d.name(syscall.Getpeername); sa != nil {
 			return sa
 		}
@@ -230,13 +218,13 @@ func (d *socket) RemoteAddr() net.Addr {
 }
 
 // name asks the system for an address, nil: the socket is closed.
-func (d *socket) name(get func(int) (syscall.Sockaddr, error)) net.Addr {
-	d.c.mu.Lock()
-	defer d.c.mu.Unlock()
+func (d *polledConn) name(get func(int) (syscall.Sockaddr, error)) net.Addr {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.fd < 0 {
 		return nil
 	}
-	sa, err := get(d.fd)
+	sa, err := get(int(d.fd))
 	if err != nil {
 		return nil
 	}
@@ -246,7 +234,7 @@ func (d *socket) name(get func(int) (syscall.Sockaddr, error)) net.Addr {
 	return net.TCPAddrFromAddrPort(addrPort(sa))
 }
 
-func (d *socket) LocalAddr() net.Addr {
+func (d *polledConn) LocalAddr() net.Addr {
 	if a := d.name(syscall.Getsockname); a != nil {
 		return a
 	}

@@ -40,7 +40,7 @@ func (s *fakeLoops) drive(f *fake, nc net.Conn, o Options) *Conn {
 	defer s.mu.Unlock()
 	o.Loops = &s.Loops
 	c := &Conn{nc: nc, sock: f, opt: o.withDefaults()}
-	c.poll = &polled{c: c, fd: len(s.fakes)}
+	c.poll = &polled{c: c, fd: int32(len(s.fakes))}
 	s.fakes = append(s.fakes, f)
 	return c
 }

@@ -80,7 +80,7 @@ func (c *Conn) drainBlocked() {
 func (c *Conn) writeDeadline() time.Time {
 	switch {
 	case c.closing.Load():
-		return c.closeAt
+		return c.end.closeAt
 	case c.opt.StallTimeout < 0:
 		return time.Time{}
 	}
@@ -97,7 +97,7 @@ func (c *Conn) failBlocked(err error) {
 		c.abort(ErrSlowConsumer)
 		return
 	}
-	if time.Now().Before(c.closeAt) {
+	if time.Now().Before(c.end.closeAt) {
 		return // the deadline was one from before Close
 	}
 	c.abort(ErrCloseTimeout)
@@ -163,7 +163,7 @@ func (c *Conn) failWrite(err error) {
 		return
 	}
 	c.broken = true
-	c.werr = err
+	c.ends().werr = err
 	c.wake()
 }
 

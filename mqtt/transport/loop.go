@@ -104,7 +104,7 @@ func (l *loop) add(p *polled) error {
 	if p.fd < 0 {
 		return nil // it was closed before
 	}
-	return l.poller.add(p.fd, p.seat, gen)
+	return l.poller.add(int(p.fd), p.seat, gen)
 }
 
 // leave takes p's seat away.
@@ -202,7 +202,7 @@ func (l *loop) move(p *polled, to *loop) {
 	if !c.fed || p.phase != phaseReading || p.queued || p.parked || p.w != nil || c.again || c.closing.Load() || c.paused.Load() || c.resumed.Load() {
 		return
 	}
-	if l.poller.remove(p.fd) != nil {
+	if l.poller.remove(int(p.fd)) != nil {
 		return
 	}
 	alarm := l.alarmOf(p)
@@ -322,9 +322,9 @@ func (l *loop) attend(p *polled) bool {
 		case c.closing.Load():
 			l.finish(p)
 			return true
-		case c.werr != nil && (c.paused.Load() || c.opt.Linger < 0):
-			c.abort(c.werr)
-		case c.werr != nil && !c.last:
+		case c.unwritable() != nil && (c.paused.Load() || c.opt.Linger < 0):
+			c.abort(c.end.werr)
+		case c.unwritable() != nil && !c.last:
 			c.last, p.readable, p.hup = true, true, true
 			p.waits().until = time.Now().Add(c.opt.Linger)
 			l.arm(p)
@@ -359,7 +359,7 @@ func (l *loop) finish(p *polled) {
 	}
 	if p.phase == phaseClosing {
 		p.phase = phaseTold
-		err := c.err
+		err := c.end.err
 		c.mu.Unlock()
 		c.h.Closed(err)
 		c.mu.Lock()
@@ -416,7 +416,7 @@ func (l *loop) bury(p *polled) {
 		p.w = nil
 	}
 	l.leave(p)
-	p.loop, p.fd = nil, -1
+	p.loop = nil
 	_ = c.nc.Close()
 	c.mu.Unlock()
 	if e, ok := c.h.(Ender); ok {

@@ -3,7 +3,8 @@ package transport
 import "sync"
 
 const (
-	outStart  = 4 << 10   // first capacity of an out-buffer
+	outFirst  = 512       // capacity of an out-buffer that holds a message or two
+	outMore   = 4 << 10   // and of one that has to take more
 	outKeep   = 256 << 10 // larger buffers are left to the garbage collector
 	shareFrom = 4 << 10   // bodies from this size are referenced, smaller ones copied
 )
@@ -25,12 +26,16 @@ type outbuf struct {
 	spos int // bytes sent of segs[seg]
 }
 
-// outbufs is shared by all connections; a pool holds no state.
-var outbufs = sync.Pool{New: func() any { return &outbuf{b: make([]byte, 0, outStart)} }}
+// Shared by all connections; a pool holds no state. A message to very many connections has each of them hold a buffer at
+// the same time, so it is a small one until more comes.
+var (
+	smallOutbufs = sync.Pool{New: func() any { return &outbuf{b: make([]byte, 0, outFirst)} }}
+	outbufs      = sync.Pool{New: func() any { return &outbuf{b: make([]byte, 0, outMore)} }}
+)
 
 // newOutbuf returns an empty buffer whose first reserve bytes are left for a WebSocket frame header.
 func newOutbuf(reserve int) *outbuf {
-	o := outbufs.Get().(*outbuf)
+	o := smallOutbufs.Get().(*outbuf)
 	o.b = o.b[:reserve]
 	o.pos = reserve
 	return o
@@ -40,16 +45,31 @@ func (o *outbuf) release() {
 	clear(o.segs)
 	o.segs = o.segs[:0]
 	o.left, o.pos, o.seg, o.spos = 0, 0, 0, 0
-	if cap(o.b) > outKeep {
-		return
-	}
+	size := cap(o.b)
 	o.b = o.b[:0]
-	outbufs.Put(o)
+	switch {
+	case size > outKeep:
+	case size > outFirst:
+		outbufs.Put(o)
+	default:
+		smallOutbufs.Put(o)
+	}
 }
 
 func (o *outbuf) append(p []byte) {
+	if len(o.b)+len(p) > cap(o.b) && cap(o.b) <= outFirst {
+		o.enlarge()
+	}
 	o.b = append(o.b, p...)
 	o.left += len(p)
+}
+
+// enlarge exchanges the small buffer for one that others have used before.
+func (o *outbuf) enlarge() {
+	other := outbufs.Get().(*outbuf)
+	small := o.b
+	o.b, other.b = append(other.b, small...), small[:0]
+	smallOutbufs.Put(other)
 }
 
 func (o *outbuf) share(body []byte) {

@@ -12,21 +12,24 @@ type polled struct {
 	c *Conn
 
 	// Guarded by the Conn's mu.
-	loop   *loop // nil before Start and when the socket is closed; changed by the loop alone
-	w      *wait // nil while there is no deadline
-	edge   bool  // the socket had room again while somebody was writing
-	parked bool  // flushing is held for the loop, nobody writes
-
-	// Owned by the loop.
-	fd       int    // for the poller
-	seat     uint32 // in the loop
-	left     int32  // bytes that may still be read in this turn
-	readable bool   // there may be something to read
-	hup      bool   // the end of the stream may hide behind the data
-	queued   bool   // in the loop's more
-	phase    phase
+	loop *loop // nil before Start and when the socket is closed; changed by the loop alone
+	w    *wait // nil while there is no deadline
 
 	posted atomic.Bool // in the loop's mail
+
+	// Owned by the loop, which alone closes fd, or by who closes a connection that was not started.
+	fd   int32  // negative: it is closed
+	seat uint32 // in the loop
+	left int32  // bytes that may still be read in this turn
+
+	edge   bool // the socket had room again while somebody was writing; guarded by the Conn's mu
+	parked bool // flushing is held for the loop, nobody writes; guarded by the Conn's mu
+
+	readable bool // there may be something to read
+	hup      bool // the end of the stream may hide behind the data
+	queued   bool // in the loop's more
+	phase    phase
+	named    bool // the peer is a Unix socket with a name; never changed
 }
 
 // phase is how far the end of a connection has come.
@@ -171,7 +174,7 @@ func (p *polled) deadline() (at time.Time) {
 	switch {
 	case !c.blocked:
 	case c.closing.Load():
-		sooner(c.closeAt)
+		sooner(c.end.closeAt)
 	case c.opt.StallTimeout > 0:
 		sooner(p.w.since.Add(c.opt.StallTimeout))
 	}
@@ -185,12 +188,12 @@ func (p *polled) expired(now time.Time) {
 	switch {
 	case p.phase == phaseLingering:
 		return // its end looks at the time
-	case c.blocked && c.closing.Load() && passed(c.closeAt):
+	case c.blocked && c.closing.Load() && passed(c.end.closeAt):
 		c.abort(ErrCloseTimeout)
 	case c.blocked && !c.closing.Load() && c.opt.StallTimeout > 0 && passed(p.w.since.Add(c.opt.StallTimeout)):
 		c.abort(ErrSlowConsumer)
 	case c.last && passed(p.w.until):
-		c.abort(c.werr)
+		c.abort(c.end.werr)
 	}
 }
 

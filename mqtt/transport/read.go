@@ -36,7 +36,7 @@ func (c *Conn) run() {
 		err := c.sock.park(c.turn)
 		switch {
 		case err == nil && c.trim:
-			c.trim, c.frame = false, 0
+			c.trim, c.gor.frame = false, 0
 			go c.run()
 			return
 		case err == nil:
@@ -54,14 +54,15 @@ func (c *Conn) run() {
 // (CONNECT and SUBSCRIBE, so that a storm of connects uses the grown stacks in turn), after a long silence (more may
 // follow), and now and then; a busy connection is left alone. frame is where the caller's stack frame is: it moves when the stack grows.
 func (c *Conn) tooDeep(frame uintptr) bool {
-	c.turns++
+	g := c.gor
+	g.turns++
 	now := uint32(time.Now().Unix())
-	quiet := now-c.lastTurn >= trimAfter && c.turns > 1
-	c.lastTurn = now
-	if frame == c.frame {
+	quiet := now-g.lastTurn >= trimAfter && g.turns > 1
+	g.lastTurn = now
+	if frame == g.frame {
 		return false
 	}
-	return quiet || c.turns <= 2 || (c.turns >= 8 && c.turns&(c.turns-1) == 0)
+	return quiet || g.turns <= 2 || (g.turns >= 8 && g.turns&(g.turns-1) == 0)
 }
 
 // attend does what others asked the reader for. It reports whether the connection has ended.
@@ -72,8 +73,8 @@ func (c *Conn) attend() bool {
 		switch {
 		case c.closing.Load():
 			return true
-		case c.werr != nil && (c.paused.Load() || c.opt.Linger < 0):
-			c.abort(c.werr)
+		case c.unwritable() != nil && (c.paused.Load() || c.opt.Linger < 0):
+			c.abort(c.end.werr)
 		case c.drained:
 			c.drained = false
 			c.mu.Unlock()
@@ -93,10 +94,10 @@ func (c *Conn) attend() bool {
 
 // wait parks the reader until signal. mu is held.
 func (c *Conn) wait() {
-	if c.cond == nil {
-		c.cond = sync.NewCond(&c.mu)
+	if c.gor.cond == nil {
+		c.gor.cond = sync.NewCond(&c.mu)
 	}
-	c.cond.Wait()
+	c.gor.cond.Wait()
 }
 
 func (c *Conn) callDrained(b *Batch) {
@@ -111,10 +112,10 @@ func (c *Conn) expired() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.werr == nil:
+	case c.unwritable() == nil:
 		_ = c.nc.SetReadDeadline(time.Time{})
 	case c.last:
-		c.abort(c.werr)
+		c.abort(c.end.werr)
 	default:
 		c.last = true
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.opt.Linger))
@@ -123,8 +124,8 @@ func (c *Conn) expired() {
 
 // turn reads what the socket holds and feeds it. It reports whether the reader has to leave the parked read.
 func (c *Conn) turn() (leave bool) {
-	if c.frame == 0 {
-		c.frame = uintptr(unsafe.Pointer(&leave))
+	if c.gor.frame == 0 {
+		c.gor.frame = uintptr(unsafe.Pointer(&leave))
 	}
 	t := turns.Get().(*turn)
 	leave = c.readAll(t)
@@ -298,7 +299,7 @@ func (c *Conn) finish() {
 		c.wait()
 	}
 	c.stopAlarm()
-	err, linger := c.err, c.linger && !c.eof
+	err, linger := c.end.err, c.linger && !c.eof
 	c.mu.Unlock()
 	c.h.Closed(err)
 	if linger && c.opt.Budget.mayLinger() {

@@ -45,7 +45,7 @@ func localPlaces() []localPlace {
 		{`/usr/local/bin`, `"$$BIN"`, "the same"},
 		{`"\$\{fpath\[1\]\}/`, `"./`, "a folder of zsh, and the shell is another"},
 		{`--run-id big`, `--run-id big --drain 2s`, "the other shards do not run"},
-		{`mqt bench( [a-z-]|$)`, `MQT_CLIENTS=20 MQT_RATE=200 MQT_DURATION=600ms MQT_WARMUP=0 MQT_FROM=100 MQT_MOST=100 MQT_ROUNDS=1 mqt bench$1`, "a load that is over soon"},
+		{`mqt bench( [a-z-]|$)`, `MQT_CLIENTS=20 MQT_RATE=200 MQT_DURATION=600ms MQT_WARMUP=0 MQT_FROM=100 MQT_MOST=100 MQT_ROUNDS=1 MQT_WAVES=1 MQT_JITTER=50ms mqt bench$1`, "a load that is over soon"},
 		{`--duration [0-9]+s`, `--duration 600ms`, "the same"},
 		{`--hold [0-9]+s`, `--hold 100ms`, "the same"},
 		{`--rounds [0-9]+`, `--rounds 1`, "the same"},
@@ -118,7 +118,7 @@ func newDocStage(t *testing.T) *docStage {
 	for _, args := range [][]string{
 		{"passwd", "-c", "-b", "users", "bob", "secret"},
 		{"broker", "-p", "0", "--data-dir", "data", "--exec", "mqt pub -t a -m b -r -q 1"},
-		{"bench", "pub", "--pubs", "2", "-q", "0", "--rate", "400", "--duration", "2s", "--warmup", "0", "--no-tracking", "--inconclusive-ok", "-o", "json=base.json"},
+		{"bench", "pub", "--pubs", "2", "-q", "0", "--rate", "400", "--duration", "500ms", "--warmup", "0", "--no-tracking", "--inconclusive-ok", "-o", "json=base.json"},
 	} {
 		s.mustRun(t, "mqt", args...)
 	}

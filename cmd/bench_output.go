@@ -42,13 +42,15 @@ func (o *benchOptions) openOutputs(s *Stdio) (*benchOutputs, error) {
 	if o.json {
 		wanted = append([]string{"json=-"}, wanted...)
 	}
-	for _, word := range wanted {
+	for _, word := range wanted { // all of them, before a file is emptied
 		kind, path, ok := strings.Cut(word, "=")
-		form := benchForms()[kind]
-		if !ok || path == "" || form == nil && kind != "text" {
-			out.close()
+		if !ok || path == "" || benchForms()[kind] == nil && kind != "text" {
 			return nil, &usageError{text: "-o " + shown(word), hint: "write -o KIND=FILE, as in -o json=FILE; the kinds are " + strings.Join(benchKinds(), ", ")}
 		}
+	}
+	for _, word := range wanted {
+		kind, path, _ := strings.Cut(word, "=")
+		form := benchForms()[kind]
 		w := s.Out
 		style := o.color.style(s.Out)
 		if path == "-" {

@@ -134,7 +134,7 @@ func (o *benchOptions) client(s *Stdio) (client.Options, error) {
 	}
 	c, err := o.connect.options(s)
 	if !o.portable {
-		c.Transport.Loops = &transport.Loops{}
+		c.Transport.Loops = &transport.Loops{Parked: true}
 	}
 	return c, err
 }

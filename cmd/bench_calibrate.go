@@ -32,7 +32,7 @@ func (o *benchOptions) calibrate(ctx context.Context, s *Stdio) error {
 			Role: bench.RolePub, Publishers: 10, QoS: []mqtt.QoS{mqtt.QoS(q)}, Max: true, InFlight: 100, InProcess: true, NoTracking: true,
 			WarmUp: length / 3, Duration: length, Dial: benchDial,
 		}
-		sc.Client.Endpoint, sc.Client.Transport.Loops = k.endpoint, &transport.Loops{}
+		sc.Client.Endpoint, sc.Client.Transport.Loops = k.endpoint, &transport.Loops{Parked: true}
 		rep, err := bench.Run(ctx, sc, nil)
 		if err != nil {
 			return benchFailed(k.endpoint.String(), err)

@@ -217,6 +217,7 @@ var everyScheme = []string{"mqtt://127.0.0.1:0", "mqtt://[::1]:0", "mqtts://127.
 func eachEngine(t *testing.T, f func(t *testing.T, loops *Loops)) {
 	t.Run("goroutines", func(t *testing.T) { f(t, nil) })
 	t.Run("loops", func(t *testing.T) { f(t, &Loops{}) })
+	t.Run("parked loops", func(t *testing.T) { f(t, &Loops{Parked: true}) })
 }
 
 // everyServer runs f for each scheme with each engine.

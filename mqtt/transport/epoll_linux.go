@@ -57,24 +57,33 @@ func (e *epoll) remove(fd int) error {
 
 func (e *epoll) wait(timeout time.Duration, events []pollEvent) int {
 	buf := e.buffer[:min(len(e.buffer), len(events))]
-	n := 0
 	if timeout == 0 {
-		m, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
-		if errno == 0 {
-			n = int(m)
-		}
-	} else {
-		ms := -1
-		if timeout > 0 {
-			ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, 1<<30))
-		}
-		m, err := syscall.EpollWait(e.fd, buf, ms)
-		if err == nil {
-			n = m
-		}
+		return told(events, buf[:e.look(buf)])
 	}
+	ms := -1
+	if timeout > 0 {
+		ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, 1<<30))
+	}
+	n, err := syscall.EpollWait(e.fd, buf, ms)
+	if err != nil {
+		n = 0
+	}
+	return told(events, buf[:n])
+}
+
+// look does not wait.
+func (e *epoll) look(buf []syscall.EpollEvent) int {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// told translates what epoll has told, but for wake, and returns how many events that is.
+func told(events []pollEvent, buf []syscall.EpollEvent) int {
 	k := 0
-	for i := range buf[:n] {
+	for i := range buf {
 		ev := &buf[i]
 		if ev.Fd == noSeat {
 			continue

@@ -9,6 +9,7 @@ import (
 )
 
 func newPoller() (poller, error) { return nil, errors.ErrUnsupported }
+func newParked() (poller, error) { return nil, errors.ErrUnsupported }
 
 // acceptor is only there where Loops are.
 type acceptor struct{}

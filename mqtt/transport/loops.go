@@ -19,6 +19,10 @@ import (
 // Waking few threads is cheaper than waking many, so the first loop gets all connections until it is busy; then the next
 // is opened, and who is too busy gives away some of those that have something to do.
 type Loops struct {
+	// Parked lets loops wait as goroutines do, by the runtime's poller, and not in the system. That is better where other
+	// goroutines of the process work for the same connections all the time, and worse where the loops do all the work.
+	Parked bool
+
 	mu    sync.Mutex
 	users int // Listeners that serve, and connections
 	all   []*loop
@@ -86,6 +90,9 @@ func (s *Loops) grow() (*loop, error) {
 	open := s.open
 	if open == nil {
 		open = newPoller
+		if s.Parked {
+			open = newParked
+		}
 	}
 	p, err := open()
 	if err != nil {

@@ -79,8 +79,16 @@ type fileSession struct {
 }
 
 type fileRetry struct {
-	After  fileDuration `yaml:"after"`
-	Jitter fileDuration `yaml:"jitter"`
+	After  fileDuration  `yaml:"after"`
+	Jitter *fileDuration `yaml:"jitter"` // nil: the default
+}
+
+// use has the clients of a group come back.
+func (r *fileRetry) use(g *bench.Group) {
+	g.Reconnect, g.After, g.Jitter = true, time.Duration(r.After), bench.DefaultJitter
+	if r.Jitter != nil {
+		g.Jitter = time.Duration(*r.Jitter)
+	}
 }
 
 type filePhase struct {

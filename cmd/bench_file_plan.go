@@ -42,7 +42,7 @@ func (o *benchOptions) fileGroup(f *benchFile, p *bench.Plan, texts *benchText, 
 		g.Arrival, g.Burst = spread.arrival, spread.burst
 	}
 	if w.Reconnect != nil {
-		g.Reconnect, g.After, g.Jitter = true, time.Duration(w.Reconnect.After), time.Duration(w.Reconnect.Jitter)
+		w.Reconnect.use(&g)
 	}
 	if s := w.Session; s != nil && s.Clean != nil && !*s.Clean {
 		g.KeepSession = true
@@ -235,11 +235,11 @@ func (w *filePhase) comeBack(p *bench.Plan, groups []string, k bench.ActionKind)
 		g := &p.Groups[i]
 		for _, name := range append([]string{}, groups...) {
 			if name == g.Name {
-				g.Reconnect, g.After, g.Jitter = true, time.Duration(w.Reconnect.After), time.Duration(w.Reconnect.Jitter)
+				w.Reconnect.use(g)
 			}
 		}
 		if len(groups) == 0 {
-			g.Reconnect, g.After, g.Jitter = true, time.Duration(w.Reconnect.After), time.Duration(w.Reconnect.Jitter)
+			w.Reconnect.use(g)
 		}
 	}
 }

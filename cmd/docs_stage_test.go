@@ -42,6 +42,8 @@ func localPlaces() []localPlace {
 		{`127\.0\.0\.1:[0-9]{4,}`, `127.0.0.1:0`, "the same"},
 		{`/etc/mqt/`, `./`, "a folder of this test"},
 		{`/var/lib/mqt`, `data`, "the same"},
+		{`\bDIR\b`, `data`, "the same"},
+		{`help COMMAND\b`, `help pub`, "one of them"},
 		{`/usr/local/bin`, `"$$BIN"`, "the same"},
 		{`"\$\{fpath\[1\]\}/`, `"./`, "a folder of zsh, and the shell is another"},
 		{`--run-id big`, `--run-id big --drain 2s`, "the other shards do not run"},

@@ -94,6 +94,7 @@ func docCommands(t *testing.T) []docCommand {
 			add(fmt.Sprintf("README.md:%d", b.line), b.text...)
 		}
 	}
+	add("README.md", proseCommands(t)...)
 	for _, name := range commandNames(t) {
 		examples := helpExamples(runHelp(t, name))
 		if len(examples) == 0 {
@@ -103,6 +104,23 @@ func docCommands(t *testing.T) []docCommand {
 	}
 	for _, line := range packageCommands(t) {
 		add(".package", line)
+	}
+	return all
+}
+
+// proseCommands are those in the README's sentences: mqt, a command, and something for it to do.
+func proseCommands(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(readmePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prose := regexp.MustCompile("(?ms)^```.*?^```").ReplaceAllString(string(text), "")
+	var all []string
+	for _, m := range regexp.MustCompile("`(mqt [^`]+)`").FindAllStringSubmatch(prose, -1) {
+		if line := strings.Join(strings.Fields(m[1]), " "); strings.Count(line, " ") > 1 && !strings.Contains(line, "…") {
+			all = append(all, line)
+		}
 	}
 	return all
 }

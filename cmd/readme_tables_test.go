@@ -247,6 +247,7 @@ func TestReadmeMetrics(t *testing.T) {
 	sameSet(t, "metrics of the broker", metricRows(t, "metric of `mqt broker --metrics`"), have)
 	_, values, _ := strings.Cut(readme(t), "`reason` is ")
 	values, _, _ = strings.Cut(values, "\n\n")
+	values = strings.Join(strings.Fields(values), " ")
 	for _, name := range []string{"mqt_messages_dropped_total", "mqt_limit_exceeded_total"} {
 		for _, m := range families[name].GetMetric() {
 			if value := m.GetLabel()[0].GetValue(); !regexp.MustCompile(`[ ,]` + value + `[;,. ]|^` + value + `,`).MatchString(values) {

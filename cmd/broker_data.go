@@ -67,6 +67,7 @@ type dataReport struct {
 	Path          string   `json:"path"`
 	OK            bool     `json:"ok"`
 	Problems      []string `json:"problems"`
+	Notes         []string `json:"notes,omitempty"`
 	FileBytes     int64    `json:"file_bytes"`
 	FreeBytes     int64    `json:"free_bytes"`
 	Sessions      int      `json:"sessions"`
@@ -85,7 +86,7 @@ type dataReport struct {
 
 func newDataReport(s *store.Summary) dataReport {
 	return dataReport{
-		Path: s.Path, OK: len(s.Problems) == 0, Problems: append([]string{}, s.Problems...),
+		Path: s.Path, OK: len(s.Problems) == 0, Problems: append([]string{}, s.Problems...), Notes: s.Notes,
 		FileBytes: s.FileBytes, FreeBytes: s.FreeBytes, Sessions: s.Sessions, Subscriptions: s.Subscriptions,
 		Queued: s.Queued, QueuedBytes: s.QueuedBytes, Released: s.Released, Received: s.Received, Wills: s.Wills,
 		Retained: s.Retained, RetainedBytes: s.RetainedBytes, Messages: s.Messages, MessageBytes: s.MessageBytes, Leftover: s.Leftover,
@@ -109,6 +110,11 @@ messages       %d, %d bytes on disk
 left over      %d records
 `, s.Path, verdict, s.FileBytes, s.FreeBytes, s.Sessions, s.Subscriptions, s.Queued, s.QueuedBytes, s.Released, s.Received,
 		s.Wills, s.Retained, s.RetainedBytes, s.Messages, s.MessageBytes, s.Leftover)
+	for _, p := range s.Notes {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "note: %s\n", p)
+		}
+	}
 	for _, p := range s.Problems {
 		if err == nil {
 			_, err = fmt.Fprintf(w, "problem: %q\n", p)

@@ -30,6 +30,8 @@ type Summary struct {
 	MessageBytes  int64 // of these, as they are on disk
 	Leftover      int   // records of ended sessions, still to be removed
 
+	// Notes are what may be a fault, or may be left of a power cut.
+	Notes []string
 	// Problems say what is wrong, at most maxProblems of them; empty: nothing.
 	Problems []string
 }
@@ -67,6 +69,9 @@ func Check(dir string) (*Summary, error) {
 	}
 	defer func() { _ = db.Close() }()
 	s := &Summary{Path: path, FileBytes: fileSize(path)}
+	if halved, err := verify(path, db.Info().PageSize); err == nil && halved {
+		s.Notes = append(s.Notes, "one of the two meta pages is not whole: as after a power cut, or the last transaction is lost")
+	}
 	err = guard(path, func() error { return db.View(s.read) })
 	if err != nil {
 		s.problem("%v", err)
@@ -90,14 +95,37 @@ func (s *Summary) read(tx *bbolt.Tx) error {
 	for id, n := range refs {
 		s.problem("message %d is referred to by %d and is not there", id, n)
 	}
+	if err := s.readNumbers(b, tx.Bucket([]byte("meta"))); err != nil {
+		return err
+	}
 	if len(s.Problems) == 0 {
-		// Last, for it has a goroutine of its own, where guard does not reach: by
-		// now every page has been read.
+		// It has a goroutine of its own, where guard does not reach: inspect has
+		// verified every page.
 		for err := range tx.Check() {
 			s.problem("database: %v", err)
 		}
 	}
 	return nil
+}
+
+// readNumbers compares what counts up with what was given out.
+func (s *Summary) readNumbers(b buckets, meta *bbolt.Bucket) error {
+	if last := lastID(b.messages); b.messages.Sequence() < last {
+		s.problem("message %d was given out, the next is %d", last, b.messages.Sequence()+1)
+	}
+	last := uint64(0)
+	err := each(b.queue.Cursor(), nil, func(k, v []byte) error {
+		_, e, err := parseQueue(k, v)
+		last = max(last, e.order)
+		return err
+	})
+	if b.queue.Sequence() < last {
+		s.problem("PUBREC %d was noted, the next is %d", last, b.queue.Sequence()+1)
+	}
+	if _, openErr := readOpened(meta); openErr != nil {
+		s.problem("%v", openErr)
+	}
+	return err
 }
 
 func (s *Summary) readSessions(b buckets, _ map[uint64]int) error {

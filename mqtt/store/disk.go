@@ -239,7 +239,7 @@ func inspect(path string, opt Options) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	return guard(path, func() error {
+	err = guard(path, func() error {
 		return db.View(func(tx *bbolt.Tx) error {
 			info, err := os.Stat(path)
 			if err == nil && info.Size() < tx.Size() {
@@ -250,6 +250,13 @@ func inspect(path string, opt Options) error {
 			}
 			return err
 		})
+	})
+	if err != nil {
+		return err
+	}
+	return guard(path, func() error {
+		_, err := verify(path, db.Info().PageSize)
+		return err
 	})
 }
 
@@ -414,13 +421,13 @@ func (d *Disk) countOpening() error {
 	err := guard(d.path, func() error {
 		return d.db.Update(func(tx *bbolt.Tx) (err error) {
 			meta := tx.Bucket([]byte("meta"))
-			if v := meta.Get([]byte("opened")); v != nil {
-				if d.opened, err = parseNumber(v); err != nil {
-					return err
-				}
+			if d.opened, err = readOpened(meta); err != nil {
+				return err
 			}
 			d.opened++
-			return meta.Put([]byte("opened"), binary.AppendUvarint(nil, d.opened))
+			number := binary.AppendUvarint(nil, d.opened)
+			return errors.Join(meta.Put([]byte("opened"), number),
+				meta.Put([]byte("opened sealed"), seal(number, 0, []byte("opened sealed"))))
 		})
 	})
 	switch {
@@ -430,6 +437,34 @@ func (d *Disk) countOpening() error {
 		return &Error{Path: d.path, Kind: ErrFull, Err: err}
 	}
 	return &Error{Path: d.path, Kind: ErrFailed, Err: err}
+}
+
+// maxOpened is far more often than a store is opened, and few enough for positions.
+const maxOpened = 1 << 31
+
+// readOpened reads how often the store was opened, which is there with and without a
+// checksum: older versions know only the one without.
+func readOpened(meta *bbolt.Bucket) (n uint64, err error) {
+	v := meta.Get([]byte("opened"))
+	if v == nil {
+		return 0, nil
+	}
+	if n, err = parseNumber(v); err != nil {
+		return 0, err
+	}
+	least := uint64(0)
+	if v = meta.Get([]byte("opened sealed")); v != nil {
+		if v, err = unseal([]byte("opened sealed"), v); err != nil {
+			return 0, err
+		}
+		if least, err = parseNumber(v); err != nil {
+			return 0, err
+		}
+	}
+	if n < least || n >= maxOpened {
+		return 0, corrupt("number of openings")
+	}
+	return n, nil
 }
 
 // First implements [Store].

@@ -110,7 +110,7 @@
 // one that is almost empty is written anew.
 //
 // Every record has a checksum, and a damaged one is ErrCorrupt, never a message.
-// The database has no checksums for its own pages: a hit there is mostly
-// ErrCorrupt as well, but if the list of free pages has to be found by a walk, it
-// can end the process at the start.
+// The database has no checksums for its own pages, and trusts them. So every page
+// is verified before it is opened: kind, place, order, and that each is in use once
+// or free. What is found is ErrCorrupt.
 package store

@@ -178,10 +178,7 @@ func (s *docStage) local(text string) string {
 }
 
 // docProcess is a shell that runs a command.
-type docProcess struct {
-	*program
-	ended bool
-}
+type docProcess struct{ *program }
 
 // command prepares a program in the folder: no setting of who runs the tests reaches it.
 func (s *docStage) command(name string, args ...string) *exec.Cmd {

@@ -13,7 +13,27 @@ import (
 //	link MODE [TIME]           puts a bad network before MQTT_URL: see controlLink
 //	names ADDRESS|none|mute    is what DNS answers: see setNames
 //
-// They mostly wait, and want all of a machine's tricks: .ci/soak runs them.
+// They mostly wait, and want all of a machine's tricks: .ci/faults runs them. Where each fault is shown, by client and broker:
+//
+//	fault                pub                        sub                      bench                    broker
+//	broker killed        TestPubOutlivesTheBroker   retry, exitcodes         killed                   TestBrokerCrashes
+//	broker restarted     retry, dns                 retry, dns               killed                   data, TestBrokerCrashes
+//	peer frozen          frozen                     frozen                   frozen                   frozen (of a client)
+//	network cut          network, TestPubDelivers…  network                  bench storm (its tests)  soak
+//	gone without FIN     network                    network                  frozen                   network (the will), soak
+//	swallowed bytes      network                    network                  network                  network
+//	delayed              network                    network                  network                  network
+//	late, fragmented     network                    network                  network                  network
+//	certificate expires  tls                        tls                      tls                      tls (who is there stays)
+//	DNS changes, fails   dns                        dns                      dns                      it asks none
+//	disk full            disk (--pcap)              disk, sub_save           disk                     disk, TestFull… of mqtt/store
+//	clock set anew       it has no schedule of it   TestClockSteps           TestClockSteps           TestClockSteps
+//	no descriptor        files                      files                    files                    files
+//	memory limit         memory                     memory                   memory                   memory
+//	storm of reconnects  TestReconnectsAreNoStorm of mqtt/client, TestReconnectHasJitter
+//
+// Names without Test are scripts, of testdata/fault or testdata/script. What nobody can have: a broker that was off while the clock
+// was set counts by that clock how long it was away.
 func TestFaults(t *testing.T) {
 	p := scriptParams("fault")
 	p.Cmds["link"], p.Cmds["names"] = controlLink, setNames

@@ -220,6 +220,10 @@ func (v *soakVisitor) run() {
 			v.k.fault("visitor %d, %s: %v", v.n, one.name, err)
 		}
 		v.counts[one.name]++
+		if v.old && rand.IntN(3) == 0 { // or what waits there would be too much to see a leak beside it
+			v.k.forget(v.id("old"))
+			v.old = false
+		}
 	}
 	if v.old {
 		v.k.forget(v.id("old"))
@@ -314,12 +318,7 @@ func (v *soakVisitor) subscribe() error {
 		}
 	}
 	v.k.sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
-	if err := v.end(c); err != nil || !o.KeepSession || rand.IntN(2) == 0 {
-		return err
-	}
-	v.k.forget(o.ClientID) // or what waits there would be more and more
-	v.old = false
-	return nil
+	return v.end(c)
 }
 
 func (v *soakVisitor) will() error {

@@ -42,7 +42,7 @@ type brokerOptions struct {
 }
 
 func newBrokerOptions() *brokerOptions {
-	o := &brokerOptions{port: -1, limits: broker.Options{SysInterval: 10 * time.Second, Version: "mqt " + version()}}
+	o := &brokerOptions{port: -1, limits: broker.Options{GiveBack: true, SysInterval: 10 * time.Second, Version: "mqt " + version()}}
 	o.flags = brokerFlags(o)
 	return o
 }

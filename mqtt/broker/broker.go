@@ -47,6 +47,7 @@ type Broker struct {
 	retained retention
 
 	publishers publishers
+	tidy       tidy
 	retries    retries
 
 	mu       sync.Mutex
@@ -80,6 +81,9 @@ func New(o Options) (*Broker, error) {
 	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
 	b.retained.b, b.publishers.b, b.retries.b = b, b, b
+	if b.opt.GiveBack {
+		b.tidy.start(b)
+	}
 	if b.store != nil {
 		if err := b.load(); err != nil {
 			return nil, err
@@ -125,6 +129,7 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	b.count.connections.Add(1)
 	b.count.accepted.Add(1)
 	b.timers.set(c, c.accepted+b.opt.ConnectTimeout)
+	b.tidy.arm()
 	if b.overTwice(b.limit(), closed, n, b.gate.arrive(tc.RemoteAddr()), tc.RemoteAddr()) {
 		tc.Abort(errShutdown)
 	}

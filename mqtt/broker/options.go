@@ -26,6 +26,11 @@ type Options struct {
 	// outlives the process.
 	Store store.Store
 
+	// GiveBack lets the broker collect garbage and give memory back to the system
+	// when many clients have come and it is quiet again. It is for a process that is
+	// a broker and nothing else.
+	GiveBack bool
+
 	// SysInterval is how often $SYS/broker/... is published. Default 0: never.
 	SysInterval time.Duration
 	// Version is what $SYS/broker/version says. Default "mqt".

@@ -52,6 +52,7 @@ func (c *conn) subscribed(t *turn, suback *mqtt.Suback, retained []*subscription
 		return err
 	}
 	c.flushAcks(t)
+	c.b.tidy.arm()
 	for _, sub := range retained {
 		c.b.sendRetained(t, c, sub)
 	}

@@ -131,6 +131,7 @@ func (r *runner) target() Target {
 		if m.c == nil {
 			continue
 		}
+		t.Protocol = m.c.Version()
 		ps := m.c.Connack().Properties
 		t.ReceiveMaximum = int(ps.NumberOr(mqtt.ReceiveMaximum, 0))
 		t.MaximumPacketSize = int(ps.NumberOr(mqtt.MaximumPacketSize, 0))

@@ -2,9 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -39,8 +39,12 @@ func (r *runner) act(ctx context.Context, s *Step, start time.Duration) (stop fu
 func (r *runner) actOne(ctx context.Context, a *Action, start time.Duration) {
 	if a.Kind == Exec {
 		r.events.add(r.now(), "action", "exec %s", a.Command)
-		out, err := shell(ctx, a.Command).CombinedOutput()
-		if err != nil && ctx.Err() == nil {
+		c := shell(ctx, a.Command)
+		c.WaitDelay = hookDelay
+		out, err := c.CombinedOutput()
+		endRest(c)
+		// One that has left something running still writes, perhaps.
+		if err != nil && ctx.Err() == nil && !errors.Is(err, exec.ErrWaitDelay) {
 			r.events.add(r.now(), "action", "exec failed: %v: %s", err, strings.TrimSpace(string(out[:min(len(out), 500)])))
 		}
 		return
@@ -55,13 +59,8 @@ func (r *runner) actOne(ctx context.Context, a *Action, start time.Duration) {
 	}
 }
 
-// shell runs a command as people write it.
-func shell(ctx context.Context, command string) *exec.Cmd {
-	if runtime.GOOS == "windows" {
-		return exec.CommandContext(ctx, "cmd", "/c", command) //nolint:gosec // as below
-	}
-	return exec.CommandContext(ctx, "sh", "-c", command) //nolint:gosec // the scenario's author says what to run
-}
+// hookDelay is how long a command that has to end is waited for.
+const hookDelay = time.Second
 
 // pick chooses clients that are connected, at random and the same ones with the
 // same seed.

@@ -25,12 +25,22 @@ type member struct {
 	pub *publisher  // nil: it is none
 	sub *subscriber // nil: it is none
 
-	served  bool        // it was connected
-	resumes bool        // it has a Session and said goodbye
-	asked   bool        // for a Session: the Server may have it, even if no answer came
-	down    atomic.Bool // the connection is gone
-	wire    *wiring     // nil: its connections are not touched
+	served  bool         // it was connected
+	resumes bool         // it has a Session and said goodbye
+	asked   bool         // for a Session: the Server may have it, even if no answer came
+	down    atomic.Bool  // the connection is gone
+	attempt atomic.Int32 // trying, fell or made
+	cause   error        // of fell
+	wire    *wiring      // nil: its connections are not touched
 }
+
+// What became of the first connection. While it is tried its end is no loss:
+// either it fails, or it was made and is lost at once.
+const (
+	trying int32 = iota
+	fell
+	made
+)
 
 // wiring is what is known of a member's connections where they are made anew
 // or broken.
@@ -199,6 +209,7 @@ func (m *member) connect(ctx context.Context, due time.Duration) error {
 		return err
 	}
 	m.asked = m.asked || o.KeepSession
+	m.attempt.Store(trying)
 	c, err := client.Connect(ctx, o)
 	if err != nil {
 		return err
@@ -217,6 +228,10 @@ func (m *member) connect(ctx context.Context, due time.Duration) error {
 		if !m.g.Reconnect && !m.r.breaks {
 			m.wire = nil
 		}
+	}
+	if !m.attempt.CompareAndSwap(trying, made) {
+		m.attempt.Store(made)
+		m.lost(m.cause)
 	}
 	return nil
 }
@@ -238,11 +253,20 @@ func (m *member) onState(s client.State, err error) {
 // lost is told each end of a connection, and each attempt that fails.
 func (m *member) lost(err error) {
 	r := m.r
+	if m.attempt.Load() == trying {
+		m.cause = err
+		if m.attempt.CompareAndSwap(trying, fell) {
+			return
+		}
+	}
 	if m.down.Swap(true) {
 		r.refusedAgain.Add(1)
 		return
 	}
 	r.connected.Add(-1)
+	if why := r.why(); why != nil && errors.Is(err, why) {
+		return // we have given up while it was made
+	}
 	if w := m.wire; w != nil && w.meant.Swap(false) {
 		r.cut.Add(1)
 		return

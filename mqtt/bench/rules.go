@@ -333,7 +333,7 @@ func (r *Rule) value(rep *Report, v view) (x float64, n int64, ok bool) {
 		"delivered": {t.delivered, t.deliveredBytes}, "recv": {t.delivered, t.deliveredBytes}}[r.metric]
 	switch r.stat {
 	case "rate":
-		return perSecond(float64(c[0]), over), c[0], true
+		return perSecond(float64(c[0]), over), c[0], over > 0 // otherwise it was cut short before
 	case "bytes":
 		return float64(c[1]), c[0], true
 	}

@@ -23,6 +23,9 @@ func ruleReport() (*Report, view) {
 		t.record(pubAck, time.Duration(i+1)*time.Microsecond*100)
 	}
 	t.record(connect, time.Millisecond)
+	for i, m := range []metric{connectDial, connectConnack, reconnect, subAck, firstMessage, pubRec, pubComp, endToEnd0, endToEnd2, service, lag} {
+		t.record(m, time.Duration(i+2)*time.Millisecond)
+	}
 	t.sent, t.sentBytes, t.acked, t.delivered = 990, 99_000, 980, 970
 	return &Report{
 		Unsent: 10, Refused: []Cause{{N: 3}},
@@ -38,6 +41,12 @@ func ruleReport() (*Report, view) {
 
 // Every operator, metric, stat and unit, and what is on the right.
 func TestRules(t *testing.T) {
+	untold := metricKinds()
+	defer func() {
+		for name := range untold {
+			t.Errorf("no rule here is about %s", name)
+		}
+	}()
 	for _, tt := range []struct {
 		rule string
 		ok   bool
@@ -50,8 +59,8 @@ func TestRules(t *testing.T) {
 		{"sent != 991", true}, {"sent != 990", false},
 		{"sent <= 990", true}, {"sent >= 990", true}, {"sent < 990", false}, {"sent > 990", false},
 		{"e2e.p99<0.995s", true}, {"e2e.p90 < 905000us", true}, {"e2e.p99 > 985000000ns", true}, {"e2e.p99 < 1m", true},
-		{"e2e.max >= 0.999s", true}, {"e2e.min <= 1.001ms", true}, {"e2e.mean > 490ms", true}, {"e2e.count == 1k", true},
-		{"e2e_qos1.p50 < 501ms", true}, {"e2e_qos0.count == 0", true}, {"connect.max < 2ms", true}, {"connect.count == 1", true},
+		{"e2e.max >= 0.999s", true}, {"e2e.min <= 1.001ms", true}, {"e2e.mean > 490ms", true}, {"e2e.count == 1002", true},
+		{"e2e_qos1.p50 < 501ms", true}, {"e2e_qos0.count == 1", true}, {"connect.max < 2ms", true}, {"connect.count == 1", true},
 		{"sent.rate == 99/s", true}, {"sent.rate < 0.1k/s", true}, {"sent.bytes == 99k", true}, {"sent.bytes < 97KiB", true},
 		{"delivered.count == 970", true}, {"recv == 970", true}, {"acked == 980", true}, {"unsent == 10", true}, {"nack == 3", true},
 		{"disconnects == 4", true}, {"connect.failed == 2", true}, {"connect.fail_ratio == 2%", true}, {"connect.fail_ratio == 0.02", true},
@@ -67,6 +76,12 @@ func TestRules(t *testing.T) {
 		{"e2e.p50 < pub_ack.p50 * 11", true}, {"e2e.p50 < pub_ack.p50 + 400ms", false},
 		{"steady: e2e.p50 < 501ms", true}, {"steady: devices.e2e.p50 < 501ms", true}, {"devices.sent.rate < 100", true},
 		{"warm up: sent > 1", true},
+		{"pub_ack.max <= 100.1ms", true}, {"connect.dial.max <= 2.01ms", true}, {"connect.dial.max < 1.9ms", false}, {"connect.connack.max <= 3.01ms", true}, {"connect.connack.mean > 3.1ms", false},
+		{"reconnect.max <= 4.01ms", true}, {"reconnect.min >= 4.1ms", false}, {"sub_ack.max <= 5.01ms", true}, {"first_message.max <= 6.01ms", true},
+		{"pub_rec.max <= 7.01ms", true}, {"pub_rec.max > 7.01ms", false}, {"pub_comp.max <= 8.01ms", true}, {"e2e_qos0.max <= 9.01ms", true},
+		{"e2e_qos2.max <= 10.01ms", true}, {"e2e_service.max <= 11.02ms", true}, {"lag.max <= 12.02ms", true}, {"lag.max < 11ms", false}, {"lag.count == 1", true},
+		{"qos0.duplicates == 1", true}, {"qos1.duplicates == 2", true}, {"qos0.out_of_order == 0", true}, {"qos1.out_of_order == 3", true}, {"qos2.out_of_order == 0", true},
+		{"in_doubt == 4", true}, {"qos0.in_doubt == 0", true}, {"qos2.in_doubt == 0", true}, {"qos2.loss_ratio == 5%", true},
 	} {
 		r, err := ParseRule(tt.rule)
 		if err != nil {
@@ -75,6 +90,7 @@ func TestRules(t *testing.T) {
 		}
 		rep, v := ruleReport()
 		got := r.evaluate(rep, v)
+		delete(untold, r.metric)
 		if got.OK != tt.ok || got.Inconclusive || got.Value == "" {
 			t.Errorf("%s: %+v, want %v", tt.rule, got, tt.ok)
 		}
@@ -89,6 +105,7 @@ func TestRulesInconclusive(t *testing.T) {
 			continue
 		}
 		rep, v := ruleReport()
+		v.(fixedView).t.latency[subAck] = nil
 		if got := r.evaluate(rep, v); got.OK || !got.Inconclusive {
 			t.Errorf("%s: %+v", text, got)
 		}

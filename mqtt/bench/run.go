@@ -51,6 +51,7 @@ func RunPlan(ctx context.Context, p Plan, progress func(Snapshot)) (*Report, err
 	}
 	defer r.leave()
 	ctx, r.abort = context.WithCancelCause(ctx)
+	r.why = func() error { return context.Cause(ctx) }
 	defer r.abort(nil)
 	for i := range p.Steps {
 		if ctx.Err() != nil && p.Steps[i].Do != DoDrain {
@@ -114,6 +115,7 @@ type runner struct {
 	unprobed atomic.Int64
 	allSeen  chan struct{} // unprobed is 0
 	abort    context.CancelCauseFunc
+	why      func() error // the run was cut short; nil: it was not
 
 	connected, failed, lost atomic.Int64
 	asked                   int

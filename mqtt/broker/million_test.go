@@ -61,12 +61,12 @@ func crowdFilter(i int, mixed bool) (filter, topic string) {
 
 // A million clients with a 5.0 Session and a subscription each, without
 // sockets: what they take, how long a cycle of the garbage collector does, and
-// a message to one of them. It is 10,000 unless MQT_SCALE_SESSIONS says how
+// a message to one of them. There are 10,000 unless MQT_SCALE_SESSIONS says how
 // many:
 //
 //	MQT_SCALE_SESSIONS=1000000 go test ./mqtt/broker -run Million -v
 func TestMillionSessions(t *testing.T) {
-	n := 10_000
+	n := visits
 	if s := os.Getenv("MQT_SCALE_SESSIONS"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {

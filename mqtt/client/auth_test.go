@@ -80,7 +80,7 @@ type connection struct {
 }
 
 func dialling(f *fake, o client.Options) <-chan connection {
-	o.Dial = f.dial
+	o.Dial, o.Transport.Loops = f.dial, f.loops
 	done := make(chan connection, 1)
 	go func() {
 		c, err := client.Connect(context.Background(), o)

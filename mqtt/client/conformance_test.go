@@ -20,7 +20,7 @@ import (
 // [MQTT-3.2.2-4]: after Clean Start there is no state that a Server could know.
 func TestSessionPresentAfterCleanStart(t *testing.T) {
 	for _, v := range []mqtt.Version{mqtt.V311, mqtt.V50} {
-		synctest.Test(t, func(t *testing.T) {
+		eachEngine(t, func(t *testing.T) {
 			f := newFake(t)
 			done := dialling(f, client.Options{Version: v, Reconnect: &client.Backoff{First: true}})
 			p := f.accept()
@@ -115,7 +115,7 @@ func TestTextsThatDoNotFit(t *testing.T) {
 		{"nothing does", mqtt.Properties{mqtt.User("k", long), mqtt.Str(mqtt.ReasonString, long), mqtt.User(long, "")}, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				c, p := connected(f, client.Options{AutoAck: true}, mqtt.Num(mqtt.MaximumPacketSize, 40))
 				p.send(message(1, 1, "a"), message(2, 2, "b"), &mqtt.Pubrel{Ack: ack(2, 0)}, &mqtt.Pubrel{Ack: ack(9, 0)},
@@ -170,7 +170,7 @@ func (p *peer) silentTexts(n int) {
 
 // [MQTT-3.3.2-10]: every alias up to the maximum that CONNECT names is taken.
 func TestEveryTopicAlias(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		const limit = 300
 		c, p := connected(f, client.Options{TopicAliasMaximum: limit})

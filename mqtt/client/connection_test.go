@@ -18,7 +18,7 @@ import (
 )
 
 func TestConnectPacket(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{
 			ClientID: "id", Username: "u", Password: []byte{}, SessionExpiryInterval: 5, TopicAliasMaximum: 3,
@@ -55,7 +55,7 @@ func TestVersionFallBack(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%d % x", tt.asked, tt.answer), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				go func() {
 					f.accept().raw(tt.answer)
@@ -63,7 +63,7 @@ func TestVersionFallBack(t *testing.T) {
 						f.welcome(false)
 					}
 				}()
-				c, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Version: tt.asked})
+				c, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Transport: transport.Options{Loops: f.loops}, Version: tt.asked})
 				if tt.want == 0 {
 					refused, ok := errors.AsType[*client.ConnectError](err)
 					if !ok || !refused.ReasonCode.Failed() || refused.Connack == nil || f.dials.Load() != 1 {
@@ -100,7 +100,7 @@ func TestConnectFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t)
-				o := client.Options{Dial: f.dial}
+				o := client.Options{Dial: f.dial, Transport: transport.Options{Loops: f.loops}}
 				if tt.dial != nil {
 					o.Dial = func(context.Context) (net.Conn, error) { return nil, tt.dial }
 				} else {
@@ -132,7 +132,7 @@ func TestConnectCancelled(t *testing.T) {
 			cancel()
 			p.closed()
 		}()
-		_, err := client.Connect(ctx, client.Options{Dial: f.dial, Reconnect: &client.Backoff{First: true}})
+		_, err := client.Connect(ctx, client.Options{Dial: f.dial, Transport: transport.Options{Loops: f.loops}, Reconnect: &client.Backoff{First: true}})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
@@ -143,7 +143,7 @@ func TestFirstConnectIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.down.Store(true)
-		o := client.Options{Dial: f.dial, Reconnect: &client.Backoff{First: true, Attempts: 3}}
+		o := client.Options{Dial: f.dial, Transport: transport.Options{Loops: f.loops}, Reconnect: &client.Backoff{First: true, Attempts: 3}}
 		if _, err := client.Connect(context.Background(), o); err == nil || f.dials.Load() != 4 {
 			t.Errorf("%d dials, %v", f.dials.Load(), err)
 		}
@@ -193,7 +193,7 @@ func TestKeepAlive(t *testing.T) {
 }
 
 func TestNoKeepAlive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{NoKeepAlive: true})
 		defer end(c)
@@ -205,7 +205,7 @@ func TestNoKeepAlive(t *testing.T) {
 }
 
 func TestPingAndFlush(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{})
 		ended := publish(t, c, 1, "x")
@@ -264,7 +264,7 @@ func TestBrokenServer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				c, p := connected(f, client.Options{ReceiveMaximum: 2, MaximumPacketSize: 1000, TopicAliasMaximum: 2})
 				go p.nc.Write(tt.sent)
@@ -285,14 +285,14 @@ func TestBrokenServer(t *testing.T) {
 func TestBeforeConnack(t *testing.T) {
 	for _, sent := range [][]byte{{0xd0, 0}, {0x30, 3, 0, 1, 'a'}, {0x40, 2, 0, 1}, {0xf0, 0}} {
 		t.Run(fmt.Sprintf("% x", sent), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				go func() {
 					p := f.accept()
 					p.raw(sent)
 					p.closed()
 				}()
-				_, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Reconnect: &client.Backoff{First: true}})
+				_, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Transport: transport.Options{Loops: f.loops}, Reconnect: &client.Backoff{First: true}})
 				broken, ok := errors.AsType[*mqtt.Error](err)
 				if !ok || broken.Code != mqtt.ProtocolError && broken.Code != mqtt.MalformedPacket || f.dials.Load() != 1 {
 					t.Errorf("%d dials, %v", f.dials.Load(), err)
@@ -303,7 +303,7 @@ func TestBeforeConnack(t *testing.T) {
 }
 
 func TestServerDisconnects(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{})
 		p.send(&mqtt.Disconnect{ReasonCode: mqtt.ServerMoved, Properties: mqtt.Properties{

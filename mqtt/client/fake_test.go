@@ -6,14 +6,17 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"mqt/mqtt"
 	"mqt/mqtt/client"
+	"mqt/mqtt/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,17 +26,56 @@ type fake struct {
 	t     *testing.T
 	conns chan net.Conn
 	dials atomic.Int32
-	down  atomic.Bool // refuse to be dialled
+	down  atomic.Bool      // refuse to be dialled
+	loops *transport.Loops // nil: goroutines drive the clients, over pipes
 }
 
-func newFake(t *testing.T) *fake { return &fake{t: t, conns: make(chan net.Conn, 16)} }
+func newFake(t *testing.T) *fake {
+	f := &fake{t: t, conns: make(chan net.Conn, 16)}
+	if strings.HasSuffix(t.Name(), onLoop) {
+		f.loops = &transport.Loops{}
+	}
+	return f
+}
+
+const onLoop = "/loop"
+
+// eachEngine runs a test that does not depend on time twice: over pipes, in a
+// time of its own, and with clients of a loop, over sockets.
+func eachEngine(t *testing.T, test func(t *testing.T)) {
+	t.Run("goroutine", func(t *testing.T) { synctest.Test(t, test) })
+	t.Run(onLoop[1:], test)
+}
 
 func (f *fake) dial(context.Context) (net.Conn, error) {
 	f.dials.Add(1)
 	if f.down.Load() {
 		return nil, errors.New("fake: down")
 	}
+	if f.loops != nil {
+		return f.socket()
+	}
 	ours, theirs := net.Pipe()
+	f.conns <- theirs
+	return ours, nil
+}
+
+// socket is dial for a loop.
+func (f *fake) socket() (net.Conn, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	f.t.Cleanup(func() { theirs.Close() })
 	f.conns <- theirs
 	return ours, nil
 }
@@ -120,6 +162,9 @@ func next[P mqtt.Packet](p *peer) P {
 // silent fails if the client sends anything within d.
 func (p *peer) silent(d time.Duration) {
 	p.t.Helper()
+	if strings.HasSuffix(p.t.Name(), onLoop) {
+		d = min(d, 20*time.Millisecond) // of real time
+	}
 	_ = p.nc.SetReadDeadline(time.Now().Add(d))
 	pkt, err := p.packet()
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -143,7 +188,7 @@ func ack(id mqtt.PacketID, code mqtt.ReasonCode) mqtt.Ack {
 // connected returns a client of the fake and the fake's end.
 func connected(f *fake, o client.Options, ps ...mqtt.Property) (*client.Client, *peer) {
 	f.t.Helper()
-	o.Dial = f.dial
+	o.Dial, o.Transport.Loops = f.dial, f.loops
 	type result struct {
 		c   *client.Client
 		err error

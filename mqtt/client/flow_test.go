@@ -21,7 +21,7 @@ import (
 func TestWindow(t *testing.T) {
 	for _, tt := range []struct{ server, own, want int }{{3, 0, 3}, {0, 2, 2}, {3, 9, 3}, {0, 0, 65535}} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				var ps []mqtt.Property
 				if tt.server > 0 {
@@ -86,7 +86,7 @@ func TestServerLimits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				c, p := connected(f, client.Options{}, limits...)
 				defer end(c)
@@ -103,7 +103,7 @@ func TestServerLimits(t *testing.T) {
 		})
 	}
 	t.Run("a string too long", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		eachEngine(t, func(t *testing.T) {
 			f := newFake(t)
 			c, p := connected(f, client.Options{TopicAliasMaximum: 5}, mqtt.Num(mqtt.TopicAliasMaximum, 5))
 			defer end(c)
@@ -143,7 +143,7 @@ func TestSubscribeFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				c, p := connected(f, client.Options{}, lacks...)
 				defer end(c)
@@ -160,7 +160,7 @@ func TestSubscribeFaults(t *testing.T) {
 }
 
 func TestSubackDenied(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{})
 		go func() {
@@ -193,7 +193,7 @@ func TestSubackDenied(t *testing.T) {
 // Every message is acknowledged as its QoS wants [MQTT-3.3.4-1], [MQTT-4.3.2-4],
 // [MQTT-4.5.0-2], and in order [MQTT-4.6.0-2], [MQTT-4.6.0-3].
 func TestAckOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{ReceiveMaximum: 4})
 		defer end(c)
@@ -247,7 +247,7 @@ func TestAckOrder(t *testing.T) {
 // A consumer that works on one message while others wait still has the one
 // before acknowledged soon.
 func TestAckOfSlowConsumer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, client.Options{})
 		defer end(c)
@@ -266,7 +266,7 @@ func TestAckOfSlowConsumer(t *testing.T) {
 
 // [MQTT-4.5.0-2].
 func TestAutoAckAndOnMessage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		var seen []string
 		c, p := connected(f, client.Options{AutoAck: true, TopicAliasMaximum: 1,
@@ -328,7 +328,7 @@ func TestPropertiesIn(t *testing.T) {
 
 // [MQTT-3.3.2-7].
 func TestTopicAliasOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		o := keep(client.Options{TopicAliasMaximum: 1})
 		c, p := connected(f, o, mqtt.Num(mqtt.TopicAliasMaximum, 10))

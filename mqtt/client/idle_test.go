@@ -9,12 +9,21 @@ import (
 
 	"mqt/mqtt"
 	"mqt/mqtt/client"
+	"mqt/mqtt/transport"
 )
 
 // TestIdleClient holds an idle client to one goroutine and 8 KB (with the race
-// detector, that is), over real connections. -v shows the figures; those include
-// about 500 bytes of the listener's end of each connection.
+// detector, that is), or where event loops are to 2 KB, over real connections. -v
+// shows the figures; those include about 500 bytes of the listener's end of each
+// connection.
 func TestIdleClient(t *testing.T) {
+	t.Run("goroutines", func(t *testing.T) { idle(t, nil, 1, 8<<10) })
+	if runtime.GOOS == "linux" {
+		t.Run("loops", func(t *testing.T) { idle(t, &transport.Loops{}, 0, 2<<10) })
+	}
+}
+
+func idle(t *testing.T, loops *transport.Loops, mostGoroutines, mostBytes int) {
 	const n = 1000
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,8 +48,8 @@ func TestIdleClient(t *testing.T) {
 	clients := make([]*client.Client, n)
 	for i := range clients {
 		clients[i], err = client.Connect(context.Background(), client.Options{
-			ClientID: "idle",
-			Dial:     func(context.Context) (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) },
+			ClientID: "idle", Transport: transport.Options{Loops: loops},
+			Dial: func(context.Context) (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -49,10 +58,10 @@ func TestIdleClient(t *testing.T) {
 	goroutines = runtime.NumGoroutine() - goroutines
 	each := (memory() - before) / n
 	t.Logf("%d idle clients: %d goroutines and %d bytes of heap and stack each", n, goroutines/n, each)
-	if goroutines > n+n/100 {
+	if goroutines > mostGoroutines*n+n/100 {
 		t.Errorf("%d goroutines for %d clients", goroutines, n)
 	}
-	if each > 8<<10 {
+	if each > mostBytes {
 		t.Errorf("%d bytes for a client", each)
 	}
 	for _, c := range clients {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -19,11 +20,16 @@ import (
 )
 
 // servers runs a test against the broker of this module and, where
-// MQTT_TEST_BROKER names one, against another.
-func servers(t *testing.T, test func(t *testing.T, url string)) {
-	t.Run("in-tree", func(t *testing.T) { test(t, serve(t)) })
+// MQTT_TEST_BROKER names one, against another, with each engine of the client.
+func servers(t *testing.T, test func(t *testing.T, url string, loops *transport.Loops)) {
+	engines := func(t *testing.T, url string) {
+		t.Run("goroutines", func(t *testing.T) { test(t, url, nil) })
+		t.Run("loops", func(t *testing.T) { test(t, url, &transport.Loops{}) })
+		t.Run("parked loops", func(t *testing.T) { test(t, url, &transport.Loops{Parked: true}) })
+	}
+	t.Run("in-tree", func(t *testing.T) { engines(t, serve(t)) })
 	if url := os.Getenv("MQTT_TEST_BROKER"); url != "" {
-		t.Run("other", func(t *testing.T) { test(t, url) })
+		t.Run("other", func(t *testing.T) { engines(t, url) })
 	}
 }
 
@@ -73,18 +79,18 @@ func dial(t *testing.T, ctx context.Context, o client.Options) *client.Client {
 }
 
 func TestRoundTrip(t *testing.T) {
-	servers(t, func(t *testing.T, url string) {
+	servers(t, func(t *testing.T, url string, loops *transport.Loops) {
 		for _, v := range []mqtt.Version{mqtt.V31, mqtt.V311, mqtt.V50} {
 			for qos := range mqtt.QoS(3) {
-				t.Run(fmt.Sprintf("%v q%d", v, qos), func(t *testing.T) { roundTrip(t, url, v, qos) })
+				t.Run(fmt.Sprintf("%v q%d", v, qos), func(t *testing.T) { roundTrip(t, url, loops, v, qos) })
 			}
 		}
 	})
 }
 
-func roundTrip(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
+func roundTrip(t *testing.T, url string, loops *transport.Loops, v mqtt.Version, qos mqtt.QoS) {
 	ctx := deadline(t, 60*time.Second)
-	c := dial(t, ctx, client.Options{URL: url, Version: v, ClientID: "round-trip", TopicAliasMaximum: 10})
+	c := dial(t, ctx, client.Options{URL: url, Version: v, ClientID: "round-trip", TopicAliasMaximum: 10, Transport: transport.Options{Loops: loops}})
 	if _, err := c.Subscribe(ctx, []mqtt.Subscription{{Filter: "round/#", QoS: qos}}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +139,7 @@ func roundTrip(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 // breaker dials and later breaks what it has dialled.
 type breaker struct {
 	address string
+	relays  bool // a loop keeps the socket to itself, so what is broken is a relay behind it
 	mu      sync.Mutex
 	conns   []net.Conn
 	n       atomic.Int32
@@ -140,13 +147,48 @@ type breaker struct {
 
 func (b *breaker) dial(ctx context.Context) (net.Conn, error) {
 	nc, err := new(net.Dialer).DialContext(ctx, "tcp", b.address)
-	if err == nil {
-		b.mu.Lock()
-		b.conns = append(b.conns, nc)
-		b.n.Add(1)
-		b.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return nc, err
+	ours := nc
+	if b.relays {
+		if ours, err = relay(nc); err != nil {
+			nc.Close()
+			return nil, err
+		}
+	}
+	b.mu.Lock()
+	b.conns = append(b.conns, nc)
+	b.n.Add(1)
+	b.mu.Unlock()
+	return ours, nil
+}
+
+// relay returns a connection that is copied to and from nc until one of them
+// ends.
+func relay(nc net.Conn) (net.Conn, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := l.Accept()
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	pass := func(to, from net.Conn) {
+		_, _ = io.Copy(to, from)
+		to.Close()
+		from.Close()
+	}
+	go pass(nc, theirs)
+	go pass(theirs, nc)
+	return ours, nil
 }
 
 // run breaks all connections after each token, and now and then once more, while
@@ -203,16 +245,16 @@ func (o *once) deliver(payload []byte) bool {
 // after its PUBREL, as mosquitto 2.0 does when a connection breaks twice, is
 // not held against the client.
 func TestBreakingConnection(t *testing.T) {
-	servers(t, func(t *testing.T, url string) {
+	servers(t, func(t *testing.T, url string, loops *transport.Loops) {
 		for _, v := range []mqtt.Version{mqtt.V311, mqtt.V50} {
 			for _, qos := range []mqtt.QoS{1, 2} {
-				t.Run(fmt.Sprintf("%v q%d", v, qos), func(t *testing.T) { breaking(t, url, v, qos) })
+				t.Run(fmt.Sprintf("%v q%d", v, qos), func(t *testing.T) { breaking(t, url, loops, v, qos) })
 			}
 		}
 	})
 }
 
-func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
+func breaking(t *testing.T, url string, loops *transport.Loops, v mqtt.Version, qos mqtt.QoS) {
 	inTree := url != os.Getenv("MQTT_TEST_BROKER")
 	e, err := transport.ParseURL(url)
 	if err != nil {
@@ -220,10 +262,10 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	b := &breaker{address: net.JoinHostPort(e.Host, e.Port)}
+	b := &breaker{address: net.JoinHostPort(e.Host, e.Port), relays: loops != nil}
 	name := fmt.Sprintf("breaking-%d-%d-%d", v, qos, rand.Uint32())
 	options := func(id string) client.Options {
-		o := client.Options{Dial: b.dial, Version: v, ClientID: id + name, KeepSession: true, InFlight: 50,
+		o := client.Options{Dial: b.dial, Version: v, ClientID: id + name, KeepSession: true, InFlight: 50, Transport: transport.Options{Loops: loops},
 			Reconnect: &client.Backoff{Min: 2 * time.Millisecond, Max: 10 * time.Millisecond, First: true}}
 		if v == mqtt.V50 {
 			o.SessionExpiryInterval = 60
@@ -335,10 +377,10 @@ func breaking(t *testing.T, url string, v mqtt.Version, qos mqtt.QoS) {
 
 // A Session that is kept brings what came while its client was away.
 func TestAway(t *testing.T) {
-	servers(t, func(t *testing.T, url string) {
+	servers(t, func(t *testing.T, url string, loops *transport.Loops) {
 		ctx := deadline(t, 60*time.Second)
 		id := fmt.Sprint("away-", rand.Uint32())
-		o := client.Options{URL: url, ClientID: id, KeepSession: true, SessionExpiryInterval: 60}
+		o := client.Options{URL: url, ClientID: id, KeepSession: true, SessionExpiryInterval: 60, Transport: transport.Options{Loops: loops}}
 		c := dial(t, ctx, o)
 		if c.SessionPresent() {
 			t.Error("a Session before the first connection")

@@ -75,7 +75,7 @@ func TestRedeliveryOrder(t *testing.T) {
 
 // [MQTT-4.3.3-2], [MQTT-4.3.3-4], [MQTT-4.3.3-6].
 func TestQoS2SendOverReconnect(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, keep(client.Options{}))
 		defer end(c)
@@ -144,7 +144,7 @@ func message(id mqtt.PacketID, qos mqtt.QoS, payload string) *mqtt.Publish {
 
 // [MQTT-4.3.3-8], [MQTT-4.3.3-10], [MQTT-4.3.3-11], [MQTT-4.3.3-12].
 func TestExactlyOnceOverReconnect(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, keep(client.Options{}))
 		defer end(c)
@@ -190,7 +190,7 @@ func TestExactlyOnceOverReconnect(t *testing.T) {
 
 // [MQTT-3.2.2-5].
 func TestSessionGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, keep(client.Options{}))
 		defer end(c)
@@ -234,7 +234,7 @@ func TestSessionGone(t *testing.T) {
 // A subscription that the new Session is denied ends the client: it would wait
 // for ever without a word.
 func TestSubscriptionLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, keep(client.Options{}))
 		subscribe(t, c, p, mqtt.Subscription{Filter: "a"})
@@ -266,7 +266,7 @@ func subscribe(t *testing.T, c *client.Client, p *peer, subs ...mqtt.Subscriptio
 
 // A SUBSCRIBE whose connection ends before its SUBACK is sent on the next one.
 func TestSubscribeOverReconnect(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachEngine(t, func(t *testing.T) {
 		f := newFake(t)
 		c, p := connected(f, keep(client.Options{}))
 		defer end(c)
@@ -332,7 +332,7 @@ func TestWhatIsNotTriedAgain(t *testing.T) {
 		{"malformed", func(p *peer) { p.raw([]byte{0x0f, 0}) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				c, p := connected(f, keep(client.Options{}))
 				lost := publish(t, c, 1, "x")
@@ -405,7 +405,7 @@ func TestServerShuttingDown(t *testing.T) {
 func TestNewSessionAfterPubrec(t *testing.T) {
 	for _, resend := range []bool{false, true} {
 		t.Run(fmt.Sprint(resend), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
 				o := keep(client.Options{})
 				o.ResendReceived = resend

@@ -20,7 +20,8 @@
 // of them waits for, all Clients of that loop wait for. So they must not write to
 // a file or a terminal, send to a channel that may be full, or hold a lock that
 // somebody holds while doing so. Receive, Publish, and everything else that the
-// Client's user calls, may block as ever.
+// Client's user calls, may block as ever. Loops that are Parked are best where
+// other goroutines publish all the time.
 //
 //	client.go     Client: state, waiting, the end
 //	connect.go    CONNECT, CONNACK, the fall-back to 3.1.1

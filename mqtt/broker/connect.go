@@ -1,9 +1,12 @@
 package broker
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,8 +83,11 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 		c.refuse(t, p, err)
 		return err
 	}
-	c.b.opt.Log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
-		"user", user, "addr", c.tc.RemoteAddr().String(), "resumed", connack.SessionPresent)
+	// Most brokers log no more than warnings: the texts are made for who reads them.
+	if log := c.b.opt.Log; log.Enabled(context.Background(), slog.LevelInfo) {
+		log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
+			"user", user, "addr", c.tc.RemoteAddr().String(), "resumed", connack.SessionPresent)
+	}
 	if c.storing != nil {
 		return errStoring
 	}
@@ -170,6 +176,7 @@ func (b *Broker) announce(ps mqtt.Properties, p *mqtt.Connect) mqtt.Properties {
 	if *o.MaximumQoS < mqtt.QoS2 {
 		ps = append(ps, mqtt.Num(mqtt.MaximumQoS, uint32(*o.MaximumQoS)))
 	}
+	ps = slices.Grow(ps, 3)
 	ps = append(ps, mqtt.Num(mqtt.MaximumPacketSize, o.MaximumPacketSize),
 		mqtt.Num(mqtt.TopicAliasMaximum, uint32(o.TopicAliasMaximum)))
 	for _, f := range []struct {

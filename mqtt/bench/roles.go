@@ -164,11 +164,22 @@ func (s *Scenario) topic(i int) string {
 	}
 	switch s.Shape {
 	case FanIn:
-		return s.TopicPrefix + "/" + strconv.Itoa(i%s.Subscribers) + "/" + strconv.Itoa(i)
+		return s.TopicPrefix + "/" + strconv.Itoa(s.partner(i, s.Subscribers)) + "/" + strconv.Itoa(i)
 	case Shared, Mesh:
 		return s.TopicPrefix + s.apart(i) + "/" + strconv.Itoa(i)
 	}
 	return s.TopicPrefix + "/" + strconv.Itoa(i)
+}
+
+// partner is which of n clients of the other side client i has to do with: one
+// of its own shard, which they take in turns.
+func (s *Scenario) partner(i, n int) int {
+	if s.Shard == nil || s.Shard.Count < 2 || n < s.Shard.Count { // the last is refused
+		return i % n
+	}
+	shards := s.Shard.Count
+	own := i % shards
+	return i/shards%((n-own+shards-1)/shards)*shards + own
 }
 
 // apart is a level for the shard of client i.
@@ -188,7 +199,7 @@ func (s *Scenario) filter(j int) string {
 	case FanIn:
 		return s.TopicPrefix + "/" + strconv.Itoa(j) + "/+"
 	case FanOut:
-		j %= s.Publishers
+		j = s.partner(j, s.Publishers)
 	case Shared:
 		return "$share/" + s.RunID + "/" + s.TopicPrefix + s.apart(j) + "/+"
 	case Mesh:

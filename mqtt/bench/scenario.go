@@ -207,8 +207,9 @@ type Scenario struct {
 	RunID string
 	// TopicPrefix stands in front of every topic. Default bench/RUNID.
 	TopicPrefix string
-	// Shard and StartAt are as in [Plan]. With Shared and Mesh each shard has
-	// topics of its own.
+	// Shard and StartAt are as in [Plan]. No message goes from one shard to
+	// another: with Shared and Mesh each has topics of its own, with FanIn and
+	// FanOut its clients have to do with each other.
 	Shard   *Shard
 	StartAt time.Time
 }

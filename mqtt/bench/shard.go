@@ -125,7 +125,7 @@ func (p *Plan) apart(shards int) error {
 			for j := range from.n {
 				if owners[from.at(j)] != k%shards {
 					return fmt.Errorf("bench: group %q: client %d of shard %d gets messages of shard %d, whose delivery neither could check: "+
-						"let the numbers of clients be multiples of %d, or put the shard into topics and filters", g.Name, k, k%shards, owners[from.at(j)], shards)
+						"put the shard into topics and filters, as ${shard}, or turn tracking off", g.Name, k, k%shards, owners[from.at(j)])
 				}
 			}
 		}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/tls"
 	"errors"
@@ -142,6 +143,7 @@ type tlsBelow struct {
 	net.Conn
 	c   *Conn
 	got []byte // ciphertext not yet taken
+	own bool   // got is a copy, not in the buffer of a turn
 	err error  // what comes behind it
 }
 
@@ -282,7 +284,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 			return 0, err
 		}
 		f.silent += m
-		f.below.got, f.below.err, f.dry = t.raw[:m], err, false
+		f.below.got, f.below.own, f.below.err, f.dry = t.raw[:m], false, err, false
 	}
 }
 
@@ -379,7 +381,14 @@ func (c *Conn) plain() (o *outbuf, bye bool) {
 
 // parkLayers keeps the ciphertext that crypto/tls has not taken: its buffer goes back to the pool.
 func (f *filters) parkLayers() {
-	if f != nil && f.below != nil && len(f.below.got) > 0 {
-		f.below.got = append([]byte(nil), f.below.got...)
+	if f == nil || f.below == nil {
+		return
+	}
+	b := f.below
+	switch {
+	case len(b.got) == 0:
+		b.got = nil // it would keep the buffer
+	case !b.own:
+		b.got, b.own = bytes.Clone(b.got), true
 	}
 }

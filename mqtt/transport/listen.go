@@ -242,16 +242,17 @@ func (l *Listener) Serve(ctx context.Context, accept func(*Conn) Handler) error 
 		}
 		return err
 	}
-	if l.bare != nil {
-		if err := l.conn.Loops.acquire(); err != nil {
-			l.report(nil, fmt.Errorf("transport: accept on %s: no event loops, goroutines will do: %w", l.ep.String(), err))
-			opt := *l.conn
-			opt.Loops = nil
-			l.conn = &opt
-		} else {
-			defer l.conn.Loops.release()
+	switch err := l.enterLoops(); {
+	case l.conn.Loops == nil:
+	case err == nil:
+		defer l.conn.Loops.release()
+		if l.bare != nil {
 			acceptOne = func() error { return l.acceptBare(accept) }
 		}
+	default:
+		opt := *l.conn
+		opt.Loops = nil
+		l.conn = &opt
 	}
 	wait := time.Duration(0)
 	for {
@@ -277,6 +278,19 @@ func (l *Listener) Serve(ctx context.Context, accept func(*Conn) Handler) error 
 		case <-time.After(wait):
 		}
 	}
+}
+
+// enterLoops has the Loops there until they are released, with TLS and WebSocket too: a connection may not find any later, when
+// it is too late for a goroutine. An error is told, unless this system has none.
+func (l *Listener) enterLoops() error {
+	if l.conn.Loops == nil {
+		return nil
+	}
+	err := l.conn.Loops.acquire()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		l.report(nil, fmt.Errorf("transport: accept on %s: no event loops, goroutines will do: %w", l.ep.String(), err))
+	}
+	return err
 }
 
 // handle starts nc, by way of its handshakes. It never waits for a peer.

@@ -8,8 +8,8 @@ import (
 )
 
 // Loops drive connections in a few goroutines, one for each processor at most, in the place of one for each connection:
-// an idle connection costs a tenth of the memory then, and a message less processor time. Only plain TCP and Unix sockets,
-// with neither TLS nor WebSocket, can be driven so, and only on Linux; all others keep their goroutine. Listeners and
+// an idle connection costs a tenth of the memory then, and a message less processor time. TCP and Unix sockets can be
+// driven so, with TLS and WebSocket above them or without, and only on Linux; all others keep their goroutine. Listeners and
 // connections that were dialled may share Loops. The zero value is ready: the first loop is opened for the first user, and
 // none is left once nobody uses them any more.
 //

@@ -203,12 +203,14 @@ func (p *polled) mayReadSocket() bool { return p.readable && p.left > 0 }
 // pending reports whether the socket, or a layer above it, may hold something to read.
 func (p *polled) pending() bool { return p.readable || p.c.filt.holds() }
 
-// mayRead is mayReadSocket, or the same of a layer.
-func (p *polled) mayRead() bool { return p.left > 0 && p.pending() }
+// mayRead is mayReadSocket, or the same of a layer. What a layer holds was read in a turn of the connection already, and is
+// never more than one.
+func (p *polled) mayRead() bool { return p.mayReadSocket() || p.c.filt.holds() }
 
-// most is how much may be read at once behind n bytes of a packet: a large one comes in large pieces.
+// most is how much may be read at once behind n bytes of a packet: a large one comes in large pieces. TLS has read from
+// the socket what the turn allows, and what it makes of that is not to be cut by what is left of the turn.
 func (p *polled) most(n int) int {
-	if p == nil || n > readChunk/2 {
+	if p == nil || n > readChunk/2 || p.c.filt.holds() {
 		return maxRead
 	}
 	return int(p.left)

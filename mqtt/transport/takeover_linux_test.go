@@ -81,3 +81,33 @@ func TestShareOptions(t *testing.T) {
 		t.Errorf("%p %p %p", a, b, other)
 	}
 }
+
+// Where no loop can be opened, every connection of a Listener has a goroutine.
+func TestListenersWithoutALoop(t *testing.T) {
+	server, client := certs(t)
+	for _, url := range everyScheme {
+		loops := &Loops{open: func() (poller, error) { return nil, errTest }}
+		told := make(chan error, 9)
+		o := ListenOptions{TLS: server, Conn: Options{Loops: loops}, OnError: func(_ net.Addr, err error) { told <- err }}
+		testEcho(t, New(dial(t, serve(t, url, o, echo), DialOptions{TLS: client}), Options{}))
+		if err := <-told; !errors.Is(err, errTest) {
+			t.Errorf("%s: told %v", url, err)
+		}
+	}
+}
+
+// A Listener keeps a loop open between its connections, with TLS and WebSocket too.
+func TestListenersKeepALoop(t *testing.T) {
+	server, client := certs(t)
+	for _, url := range everyScheme {
+		opened := make(chan bool, 9)
+		loops := &Loops{open: func() (poller, error) { opened <- true; return newPoller() }}
+		u := serve(t, url, ListenOptions{TLS: server, Conn: Options{Loops: loops}}, echo)
+		for range 3 {
+			testEcho(t, New(dial(t, u, DialOptions{TLS: client}), Options{}))
+		}
+		if n := len(opened); n != 1 {
+			t.Errorf("%s: %d loops were opened", url, n)
+		}
+	}
+}

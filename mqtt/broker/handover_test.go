@@ -79,3 +79,22 @@ func sessionsOf(s store.Store) (n int) {
 	}
 	return n
 }
+
+// A client that is told that its Session is gone does not find it again: CONNACK of a
+// clean start waits for the end of the one before [MQTT-3.1.2-4].
+func TestCleanStartWaitsForTheEnd(t *testing.T) {
+	for _, filter := range []string{"t", "$share/g/t"} {
+		inStore(t, Options{}, func(w *kept) {
+			s := w.durable(mqtt.V50, "s")
+			s.subscribe(mqtt.QoS1, filter)
+			s.drop()
+			w.client(mqtt.V50, "pub").put(publish(mqtt.QoS1, 1, "t", "waits"))
+			w.faulty.Hold()
+			s = w.dial(mqtt.V50)
+			s.send(&mqtt.Connect{Version: mqtt.V50, ClientID: "s", CleanStart: true})
+			s.quiet()
+			w.faulty.Release()
+			equal(t, "session present", next[*mqtt.Connack](s).SessionPresent, false)
+		})
+	}
+}

@@ -2,10 +2,14 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,25 +112,6 @@ func layer(t *testing.T, l layers, o Options, drive func(*fake, Options) *Conn) 
 	return n
 }
 
-// everyLayer runs f with each engine and all kinds of layers.
-func everyLayer(t *testing.T, o Options, f func(t *testing.T, n *layered, r *recorder)) {
-	for name, drive := range fakeEngines {
-		for _, l := range everyLayers {
-			t.Run(l.name+"/"+name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					n := layer(t, l, o, drive)
-					f(t, n, newRecorder())
-					time.Sleep(2 * DefaultLinger)
-					synctest.Wait()
-					if !n.s.isClosed() {
-						t.Error("the socket stays open")
-					}
-				})
-			})
-		}
-	}
-}
-
 // gather returns what the client sends for what say writes.
 func (n *layered) gather(say func()) []byte {
 	g := &gathering{Conn: n.wire.Conn}
@@ -177,4 +162,148 @@ func TestRecordsAreNotCutUp(t *testing.T) {
 func within(p, buf []byte) bool {
 	at, from := uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(unsafe.Pointer(unsafe.SliceData(buf)))
 	return len(p) == 0 || at >= from && at < from+uintptr(cap(buf))
+}
+
+// piecemeal brings wire in to the socket in pieces from a byte to more than a turn reads, and pauses and resumes meanwhile.
+func piecemeal(n *layered, wire []byte, rnd *rand.Rand) {
+	for len(wire) > 0 {
+		size := 1 + rnd.IntN([]int{1, 100, 5000, 30_000, 200_000}[rnd.IntN(5)])
+		p := wire[:min(len(wire), size)]
+		wire = wire[len(p):]
+		n.s.arrive(event{data: bytes.Clone(p)})
+		switch rnd.IntN(6) {
+		case 0:
+			n.s.arrive(event{})
+		case 1:
+			n.c.Pause()
+		case 2:
+			time.Sleep(time.Millisecond)
+		case 3:
+			n.c.Pause()
+			time.Sleep(time.Millisecond)
+		}
+		n.c.Resume()
+	}
+}
+
+// ways are how a connection may end behind all that was sent, and what Closed is told, nil: something.
+var ways = []struct {
+	name string
+	end  func(n *layered)
+	err  error
+}{
+	{"FIN", func(n *layered) { n.s.arrive(event{err: io.EOF}) }, io.EOF},
+	{"farewell", func(n *layered) {
+		if n.near.ws != nil {
+			_, _ = n.near.belowWS().Write(frame(ws.OpClose, true, true, "\x03\xe8"))
+		} else {
+			_ = n.near.tls.CloseWrite()
+		}
+	}, io.EOF},
+	{"cut", func(n *layered) {
+		wire := n.gather(func() { _, _ = n.near.Write(make([]byte, 1000)) })
+		n.s.arrive(event{data: wire[:len(wire)/2], err: io.EOF})
+	}, nil},
+	{"Close", func(n *layered) { n.c.Close(errTest) }, errTest},
+	{"Abort", func(n *layered) { n.c.Abort(errTest) }, errTest},
+}
+
+// Whatever pieces the socket takes and brings them in, paused or not, all bytes come through the layers, and the end behind them.
+func TestRandomSchedulesOfLayers(t *testing.T) {
+	for name, drive := range fakeEngines {
+		for _, l := range everyLayers {
+			t.Run(l.name+"/"+name, func(t *testing.T) {
+				for seed := range uint64(2 * len(ways)) {
+					synctest.Test(t, func(t *testing.T) {
+						rnd := rand.New(rand.NewPCG(seed, 3))
+						n := layer(t, l, Options{OutLimit: 1 << (10 + rnd.IntN(10)), StallTimeout: -1}, drive)
+						layersAtRandom(t, n, rnd, seed)
+					})
+				}
+			})
+		}
+	}
+}
+
+func layersAtRandom(t *testing.T, n *layered, rnd *rand.Rand, seed uint64) {
+	const senders, count = 3, 60
+	r := newRecorder()
+	next := map[uint16]uint32{}
+	r.feed = func(_ *Batch, p []byte) (int, error) {
+		k, err := stressRead(p, next)
+		if len(p)%5 == 0 && k > 0 {
+			n.c.Pause()
+			time.AfterFunc(time.Microsecond, n.c.Resume)
+		}
+		return k, err
+	}
+	wire := n.gather(func() {
+		for seq := range uint32(100) {
+			_, _ = n.near.Write(stressPacket(9, seq, rnd.IntN([]int{50, 2000, 40_000}[rnd.IntN(3)])))
+			if n.near.ws != nil && seq%9 == 0 {
+				_, _ = n.near.belowWS().Write(frame(ws.OpPing, true, true, "are you there"))
+			}
+		}
+	})
+	got, ended := map[uint16]uint32{}, make(chan error, 1)
+	go func() { ended <- n.receive(got) }()
+	n.s.set(func() { n.s.room = 0 })
+	n.c.Start(r)
+	var wg sync.WaitGroup
+	for who := range uint16(senders) {
+		rnd := rand.New(rand.NewPCG(seed, uint64(who)+5))
+		wg.Go(func() { stressSend(n.c, who, count, rnd) })
+	}
+	arriving := rand.New(rand.NewPCG(seed, 99))
+	wg.Go(func() { piecemeal(n, wire, arriving) })
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	for open := true; open; {
+		n.s.set(func() { n.s.room, n.s.short = rnd.IntN(9000), rnd.IntN(5000) })
+		time.Sleep(time.Duration(rnd.IntN(3)) * time.Millisecond)
+		select {
+		case <-done:
+			open = false
+		default:
+		}
+	}
+	n.s.set(func() { n.s.room, n.s.short = -1, 0 })
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if next[9] != 100 {
+		t.Errorf("seed %d: fed %d packets", seed, next[9])
+	}
+	way := ways[seed%uint64(len(ways))]
+	way.end(n)
+	if err := r.end(t); way.err != nil && !errors.Is(err, way.err) {
+		t.Errorf("seed %d: %s: Closed(%v)", seed, way.name, err)
+	}
+	time.Sleep(2 * DefaultLinger)
+	synctest.Wait()
+	if err := <-ended; !errors.Is(err, io.EOF) && way.name != "Abort" && way.name != "cut" {
+		t.Errorf("seed %d: %s: the client's end: %v", seed, way.name, err)
+	}
+	for who := range uint16(senders) {
+		if got[who] != count {
+			t.Errorf("seed %d: sender %d: %d packets", seed, who, got[who])
+		}
+	}
+	if !n.s.isClosed() {
+		t.Errorf("seed %d: %s: the socket stays open", seed, way.name)
+	}
+}
+
+// receive reads what the client gets to its end.
+func (n *layered) receive(next map[uint16]uint32) error {
+	var have []byte
+	buf := make([]byte, 8<<10)
+	for {
+		k, err := n.near.Read(buf)
+		have = append(have, buf[:k]...)
+		used, rerr := stressRead(have, next)
+		have = have[used:]
+		if err = cmp.Or(rerr, err); err != nil {
+			return err
+		}
+	}
 }

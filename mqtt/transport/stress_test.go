@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A stress packet is 8 bytes: the number of its sender and its place in that sender's order, then filling.
+// A stress packet is 8 bytes: the number of its sender and its place in that sender's order, then a pattern of its own.
 const stressHead = 8
 
 // stressRead checks the order of each sender in p and returns what it consumed.
@@ -30,6 +30,11 @@ func stressRead(p []byte, next map[uint16]uint32) (int, error) {
 		if seq != next[who] {
 			return n, fmt.Errorf("sender %d: packet %d, want %d", who, seq, next[who])
 		}
+		for i, b := range p[n+stressHead : n+stressHead+size] {
+			if b != stressByte(who, seq, i) {
+				return n, fmt.Errorf("sender %d: packet %d: byte %d is wrong", who, seq, i)
+			}
+		}
 		next[who]++
 		n += stressHead + size
 	}
@@ -41,7 +46,15 @@ func stressPacket(who uint16, seq uint32, size int) []byte {
 	binary.BigEndian.PutUint16(p, who)
 	binary.BigEndian.PutUint16(p[2:], uint16(size))
 	binary.BigEndian.PutUint32(p[4:], seq)
+	for i := range size {
+		p[stressHead+i] = stressByte(who, seq, i)
+	}
 	return p
+}
+
+// stressByte is byte i of what a stress packet is filled with.
+func stressByte(who uint16, seq uint32, i int) byte {
+	return byte(uint32(who)*31 + seq*7 + uint32(i)*13)
 }
 
 // stressSend appends count packets in one sender's order, waiting for room when it must.

@@ -137,11 +137,48 @@ func throughTLS(t *testing.T, version uint16, h Handler) (d *door, nc *wiretap, 
 	return d, nc, keys.String()
 }
 
+// hostile runs f with a connection of TLS that ends as soon as it may, whose client's socket and secrets it has: behind a listener,
+// and with each engine over a fake. take has the server's answers read,
+// and returns how many bytes that are.
+func hostile(t *testing.T, version uint16, f func(t *testing.T, r *recorder, nc *wiretap, log string, take func() func() int)) {
+	t.Run("listener", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRecorder()
+			d, nc, log := throughTLS(t, version, r)
+			f(t, r, nc, log, func() func() int {
+				var sum atomic.Int64
+				go func() {
+					n, _ := io.Copy(io.Discard, nc.Conn)
+					sum.Store(n)
+				}()
+				return func() int { return int(sum.Load()) }
+			})
+			nc.Close()
+			d.over()
+			check(t, <-d.ended)
+		})
+	})
+	for name, drive := range fakeEngines {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRecorder()
+				n := layer(t, layers{version: version}, Options{Linger: -1}, drive)
+				n.s.room = 0
+				n.c.Start(r)
+				f(t, r, n.wire, n.log, func() func() int {
+					n.s.set(func() { n.s.room = -1 })
+					return func() int { return len(n.s.sent()) }
+				})
+				n.c.Abort(nil)
+				synctest.Wait()
+			})
+		})
+	}
+}
+
 // Each KeyUpdate of TLS 1.3 may ask for one in return; who reads none of them does not have us keep them all.
 func TestKeyUpdateFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder()
-		d, nc, log := throughTLS(t, tls.VersionTLS13, r)
+	hostile(t, tls.VersionTLS13, func(t *testing.T, r *recorder, nc *wiretap, log string, _ func() func() int) {
 		s := &sealer{suite: nc.suite}
 		s.rekey(t, keyLog(t, log, "CLIENT_TRAFFIC_SECRET_0"))
 		update := []byte{24, 0, 0, 1, 1} // update_requested
@@ -154,6 +191,7 @@ func TestKeyUpdateFlood(t *testing.T) {
 				record = append(record, s.seal13(23, []byte("x"))...)
 			}
 			_, err = nc.Write(record)
+			synctest.Wait()
 		}
 		if err == nil || n < 50 {
 			t.Errorf("%d key updates were taken, %v", n, err)
@@ -162,18 +200,13 @@ func TestKeyUpdateFlood(t *testing.T) {
 		if err := r.end(t); !errors.Is(err, ErrSlowConsumer) {
 			t.Errorf("Closed(%v)", err)
 		}
-		nc.Close()
-		d.over()
-		check(t, <-d.ended)
 	})
 }
 
 // A message of the handshake that comes in pieces behind the handshake, and never ends, is not collected.
 func TestHandshakeMessageWithoutEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder()
-		d, nc, log := throughTLS(t, tls.VersionTLS13, r)
-		go func() { _, _ = io.Copy(io.Discard, nc.Conn) }()
+	hostile(t, tls.VersionTLS13, func(t *testing.T, r *recorder, nc *wiretap, log string, take func() func() int) {
+		take()
 		s := &sealer{suite: nc.suite}
 		s.rekey(t, keyLog(t, log, "CLIENT_TRAFFIC_SECRET_0"))
 		_, err := nc.Write(s.seal13(23, make([]byte, 16<<10))) // the largest record
@@ -192,9 +225,6 @@ func TestHandshakeMessageWithoutEnd(t *testing.T) {
 		if err := r.end(t); !errors.Is(err, errTLSSilent) || len(r.got) != 16<<10 {
 			t.Errorf("Closed(%v) after %d bytes", err, len(r.got))
 		}
-		nc.Close()
-		d.over()
-		check(t, <-d.ended)
 	})
 }
 
@@ -215,19 +245,13 @@ func prf12(secret []byte, seed string, n int) (out []byte) {
 
 // A client may not renegotiate, which would cost a handshake for each of its records.
 func TestRenegotiationIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder()
-		d, nc, log := throughTLS(t, tls.VersionTLS12, r)
+	hostile(t, tls.VersionTLS12, func(t *testing.T, r *recorder, nc *wiretap, log string, take func() func() int) {
 		_, clientRandom, _ := strings.Cut(log, "CLIENT_RANDOM ")
 		random, err := hex.DecodeString(clientRandom[:64])
 		check(t, err)
 		keys := prf12(keyLog(t, log, "CLIENT_RANDOM"), "key expansion"+string(nc.got[11:43])+string(random), 40)
 		s := &sealer{aead: gcm(t, keys[:16]), iv: keys[32:36], seq: 1} // Finished was 0
-		var answer atomic.Int64
-		go func() {
-			n, _ := io.Copy(io.Discard, nc.Conn)
-			answer.Store(n)
-		}()
+		answer := take()
 		_, err = nc.Write(s.seal12(23, []byte("hello")))
 		check(t, err)
 		r.waitFor(t, func(got []byte) bool { return string(got) == "hello" })
@@ -240,11 +264,8 @@ func TestRenegotiationIsRefused(t *testing.T) {
 			t.Errorf("Closed(%v)", err)
 		}
 		synctest.Wait()
-		if n := answer.Load(); n == 0 || n > 100 { // an alert
+		if n := answer(); n == 0 || n > 100 { // an alert
 			t.Errorf("%d bytes of answer", n)
 		}
-		nc.Close()
-		d.over()
-		check(t, <-d.ended)
 	})
 }

@@ -17,14 +17,20 @@ import (
 )
 
 // overWebSocket drives a fake as a Server does whose client speaks WebSocket.
-func overWebSocket(s *fake) *Conn {
-	c := New(&link{Conn: s, ws: newWebSocket(ws.StateServerSide)}, Options{})
-	c.sock = s
+func overWebSocket(s *fake, drive func(*fake, Options) *Conn) *Conn {
+	c := drive(s, Options{})
+	c.filt = (&link{Conn: s, ws: newWebSocket(ws.StateServerSide)}).detach(c)
 	return c
 }
 
 // Frames that carry nothing are cheap to send; a few are fine at any time, a flood is not.
 func TestUselessFrames(t *testing.T) {
+	for name, drive := range fakeEngines {
+		t.Run(name, func(t *testing.T) { testUselessFrames(t, drive) })
+	}
+}
+
+func testUselessFrames(t *testing.T, drive func(*fake, Options) *Conn) {
 	ping, empty := frame(ws.OpPing, true, true, "are you there"), frame(ws.OpBinary, true, true, "")
 	begin, more := frame(ws.OpBinary, false, true, ""), frame(ws.OpContinuation, false, true, "")
 	for name, tt := range map[string]struct {
@@ -38,7 +44,7 @@ func TestUselessFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, r := newFake(), newRecorder()
-				c := overWebSocket(s)
+				c := overWebSocket(s, drive)
 				c.Start(r)
 				s.arrive(event{data: tt.first}, event{data: bytes.Clone(tt.each)})
 				for range 5000 { // hours of them
@@ -82,7 +88,7 @@ func (d *dripping) read(p []byte) (int, error) {
 func TestFramesWithoutEndDoNotHoldTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newFake(), newRecorder()
-		c := overWebSocket(s)
+		c := overWebSocket(s, fakeConn)
 		c.sock = &dripping{s, frame(ws.OpPing, true, true, "")}
 		c.Start(r)
 		time.Sleep(5 * time.Second)
@@ -97,10 +103,16 @@ func TestFramesWithoutEndDoNotHoldTheReader(t *testing.T) {
 
 // Who goes on sending after Close, ours or its own, and never closes the socket has a second.
 func TestCloseHandshakeIsBounded(t *testing.T) {
+	for name, drive := range fakeEngines {
+		t.Run(name, func(t *testing.T) { testCloseHandshakeIsBounded(t, drive) })
+	}
+}
+
+func testCloseHandshakeIsBounded(t *testing.T, drive func(*fake, Options) *Conn) {
 	for _, ours := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			s, r := newFake(), newRecorder()
-			c := overWebSocket(s)
+			c := overWebSocket(s, drive)
 			c.Start(r)
 			start := time.Now()
 			for i := range 10_000 { // for 50 seconds

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,5 +306,110 @@ func (n *layered) receive(next map[uint16]uint32) error {
 		if err = cmp.Or(rerr, err); err != nil {
 			return err
 		}
+	}
+}
+
+// A peer that vanishes or closes while reading is paused, with bytes in the layers, takes nothing of them away, and who resumes
+// is fed them to the end.
+func TestPausedWithBytesInTheLayers(t *testing.T) {
+	for name, drive := range fakeEngines {
+		for _, l := range everyLayers {
+			for _, hangUp := range []error{nil, io.EOF, syscall.ECONNRESET} {
+				t.Run(fmt.Sprint(l.name, "/", name, "/", hangUp), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { pausedWithBytes(t, layer(t, l, Options{}, drive), hangUp) })
+				})
+			}
+		}
+	}
+}
+
+func pausedWithBytes(t *testing.T, n *layered, hangUp error) {
+	const each, count = 1000, 50
+	r := newRecorder()
+	fed := 0
+	r.feed = func(_ *Batch, p []byte) (int, error) { // a packet, then a rest
+		n.c.Pause()
+		if len(p) < each {
+			return 0, nil
+		}
+		fed++
+		return each, nil
+	}
+	wire := n.gather(func() {
+		for range count {
+			_, _ = n.near.Write(make([]byte, each))
+		}
+	})
+	n.c.Start(r)
+	n.s.arrive(event{data: wire, err: hangUp})
+	for range 4 * count {
+		synctest.Wait()
+		n.c.Resume()
+	}
+	synctest.Wait()
+	if fed != count {
+		t.Errorf("fed %d packets", fed)
+	}
+	want := hangUp
+	if hangUp == nil {
+		want = errTest
+		n.c.Close(errTest)
+	}
+	if err := r.end(t); !errors.Is(err, want) {
+		t.Errorf("Closed(%v)", err)
+	}
+	time.Sleep(2 * DefaultLinger)
+	synctest.Wait()
+}
+
+// Who closes with bytes in the layers, or still to be sent, is neither fed nor held up by them.
+func TestCloseWithBytesInTheLayers(t *testing.T) {
+	for name, drive := range fakeEngines {
+		for _, l := range everyLayers {
+			for _, room := range []int{-1, 0, 500} {
+				t.Run(fmt.Sprint(l.name, "/", name, "/", room), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { closeWithBytes(t, layer(t, l, Options{}, drive), room) })
+				})
+			}
+		}
+	}
+}
+
+func closeWithBytes(t *testing.T, n *layered, room int) {
+	r := newRecorder()
+	fed := 0
+	r.feed = func(b *Batch, p []byte) (int, error) {
+		fed++
+		n.c.Append(b, make([]byte, 1000))
+		n.c.Close(errTest)
+		return len(p), nil
+	}
+	wire := n.gather(func() {
+		for range 20 {
+			_, _ = n.near.Write(make([]byte, 10_000))
+		}
+	})
+	got := make(chan int, 1)
+	go func() {
+		all, _ := io.ReadAll(n.near)
+		got <- len(all)
+	}()
+	n.s.set(func() { n.s.room = room })
+	n.c.Start(r)
+	start := time.Now()
+	n.s.arrive(event{data: wire})
+	if room >= 0 {
+		time.AfterFunc(time.Second, func() { n.s.set(func() { n.s.room = -1 }) })
+	}
+	if err := r.end(t); !errors.Is(err, errTest) || fed != 1 {
+		t.Errorf("Closed(%v), fed %d times", err, fed)
+	}
+	time.Sleep(2*DefaultLinger + time.Second)
+	synctest.Wait()
+	if d := <-got; d != 1000 {
+		t.Errorf("the client got %d bytes", d)
+	}
+	if !n.s.isClosed() || time.Since(start) > time.Minute {
+		t.Error("the socket stays open")
 	}
 }

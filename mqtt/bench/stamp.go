@@ -28,8 +28,8 @@ type stamp struct {
 }
 
 // A stamp is 34 bytes with a checksum of the whole payload, or 16 bytes without
-// where the payload is shorter: mark and kind, run, publisher, seq, intended,
-// (wait, checksum).
+// where the payload is shorter: mark and kind, (checksum,) run, publisher, seq,
+// intended, (wait).
 const (
 	stampSize   = 34
 	markFull    = 0xB4
@@ -38,14 +38,11 @@ const (
 	tick        = 16 * time.Nanosecond // of compact times: 48 bits last 52 days
 )
 
-// checksumAt is where the checksum lies.
-const checksumAt = 30
-
-// checksum is that of all of p but the checksum itself. It uses the polynomial
-// that processors have an instruction for; the table is made once, by crc32.
+// checksum is that of all of p but the checksum itself, in one pass: it begins
+// with the two bytes before the checksum. It uses the polynomial that processors
+// have an instruction for; the table is made once, by crc32.
 func checksum(p []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(p[:checksumAt], table), table, p[stampSize:])
+	return crc32.Update(uint32(p[0])|uint32(p[1])<<8, crc32.MakeTable(crc32.Castagnoli), p[6:])
 }
 
 // put writes s to the beginning of p, which has MinSize bytes at least and does
@@ -64,12 +61,12 @@ func (s *stamp) put(p []byte) {
 	}
 	p[0] = markFull | byte(s.kind)
 	p[1] = 0
-	le.PutUint32(p[2:], s.run)
-	le.PutUint32(p[6:], s.publisher)
-	le.PutUint64(p[10:], s.seq)
-	le.PutUint64(p[18:], uint64(s.intended))
-	le.PutUint32(p[26:], uint32(min(s.wait/time.Microsecond, 1<<32-1)))
-	le.PutUint32(p[checksumAt:], checksum(p))
+	le.PutUint32(p[6:], s.run)
+	le.PutUint32(p[10:], s.publisher)
+	le.PutUint64(p[14:], s.seq)
+	le.PutUint64(p[22:], uint64(s.intended))
+	le.PutUint32(p[30:], uint32(min(s.wait/time.Microsecond, 1<<32-1)))
+	le.PutUint32(p[2:], checksum(p))
 }
 
 // mark is what the beginning of a payload turned out to be.
@@ -90,20 +87,20 @@ func (s *stamp) read(p []byte, run uint32) mark {
 	s.kind = kind(p[0] & kindMask)
 	// Of a message of ours that was changed one of the two is left.
 	marked := p[0]&^kindMask == markFull && s.kind <= measured && p[1] == 0
-	mine := le.Uint32(p[2:]) == run
+	mine := le.Uint32(p[6:]) == run
 	switch {
 	case len(p) < stampSize && !(marked && mine):
 		return s.readCompact(p, run)
 	case !marked && !mine:
 		return foreign
-	case len(p) < stampSize || checksum(p) != le.Uint32(p[checksumAt:]):
+	case len(p) < stampSize || checksum(p) != le.Uint32(p[2:]):
 		return corrupt
 	case !marked || !mine:
 		return foreign // of another run
 	}
-	s.publisher, s.seq = le.Uint32(p[6:]), le.Uint64(p[10:])
-	s.intended = time.Duration(le.Uint64(p[18:]))
-	s.wait = time.Duration(le.Uint32(p[26:])) * time.Microsecond
+	s.publisher, s.seq = le.Uint32(p[10:]), le.Uint64(p[14:])
+	s.intended = time.Duration(le.Uint64(p[22:]))
+	s.wait = time.Duration(le.Uint32(p[30:])) * time.Microsecond
 	return ours
 }
 

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A connection that was dialled is driven by Loops if there is a socket of the system's below its layers.
@@ -108,6 +111,58 @@ func TestListenersKeepALoop(t *testing.T) {
 		}
 		if n := len(opened); n != 1 {
 			t.Errorf("%s: %d loops were opened", url, n)
+		}
+	}
+}
+
+// However connections of loops end, each descriptor is given back.
+func TestDescriptorsAreGivenBack(t *testing.T) {
+	server, client := certs(t)
+	open := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		check(t, err)
+		return len(all)
+	}
+	for _, url := range everyScheme {
+		loops := &Loops{}
+		var refuse atomic.Bool
+		accepted := make(chan *Conn, 1)
+		o := Options{Loops: loops, Linger: -1}
+		u := serve(t, url, ListenOptions{TLS: server, Conn: o}, func(c *Conn) Handler {
+			h := echo(c)
+			if refuse.Load() {
+				h = nil
+			}
+			accepted <- c
+			return h
+		})
+		testEcho(t, New(dial(t, u, DialOptions{TLS: client}), o)) // what is opened once is open
+		<-accepted
+		before := open()
+		for i := range 12 {
+			refuse.Store(i%6 == 5)
+			c, r := New(dial(t, u, DialOptions{TLS: client}), o), newRecorder()
+			far := <-accepted
+			switch i % 6 {
+			case 0, 1, 2:
+				c.Start(r)
+				[]func(error){c.Close, c.Abort, far.Close}[i%6](nil)
+				_ = r.end(t)
+			case 3:
+				c.Close(nil) // never started
+			case 4:
+				c.Start(r)
+				far.Abort(nil)
+				_ = r.end(t)
+			case 5:
+				c.Start(r)
+				_ = r.end(t)
+			}
+		}
+		for begun := time.Now(); open() > before; time.Sleep(time.Millisecond) {
+			if time.Since(begun) > patience {
+				t.Fatalf("%s: %d descriptors are open, %d were before", url, open(), before)
+			}
 		}
 	}
 }

@@ -163,7 +163,7 @@ func (e *SubscribeError) ReasonCode() mqtt.ReasonCode {
 // RetryError is a connection that was lost and could not be made anew within
 // the bounds of a Backoff. It wraps Cause.
 type RetryError struct {
-	After time.Duration // since the loss
+	After time.Duration // since the loss, as Backoff.Within counts
 	Cause error         // why the connection was lost
 	Last  error         // what became of the last attempt
 }

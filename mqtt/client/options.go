@@ -138,8 +138,10 @@ type Backoff struct {
 	// Attempts is how many are made in a row. Default 0: no bound.
 	Attempts int
 	// Within bounds the time without a connection that was of use: one that
-	// brought a message or an acknowledgement, or that lasted so long. Being taken
-	// over is the end then. Default 0: no bound.
+	// brought a message or an acknowledgement, or that lasted so long. While any
+	// other is up the time does not count, but goes on behind it: so a Server that
+	// accepts and closes is given up, and who was idle for a while is not. Being
+	// taken over is the end then. Default 0: no bound.
 	Within time.Duration
 	// First tries the first connection again as well.
 	First bool

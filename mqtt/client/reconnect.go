@@ -12,8 +12,8 @@ import (
 
 // trouble is a time without a connection that was of use.
 type trouble struct {
-	since time.Time
-	cause error // the loss that began it; nil: there never was one
+	since time.Time // the loss, and later by how long connections were up
+	cause error     // the loss that began it; nil: there never was one
 }
 
 // left is how much of b.Within there is.
@@ -38,9 +38,12 @@ func (c *Client) patience() time.Duration {
 func (c *Client) lost(l *link, err error) {
 	if b := c.backoff(); b != nil {
 		d, now := c.dials, time.Now()
-		if d.trouble == nil || d.trouble.cause == nil || l.useful || now.Sub(l.time(l.accepted)) >= b.lasting() {
+		up := now.Sub(l.time(l.accepted))
+		if d.trouble == nil || d.trouble.cause == nil || l.useful || up >= b.lasting() {
 			d.trouble, d.failures = &trouble{now, err}, 0
 			d.secret.fresh = false
+		} else {
+			d.trouble.since = d.trouble.since.Add(up) // nothing came, but nothing was amiss
 		}
 	}
 	c.send.DropReserved()

@@ -18,25 +18,30 @@ func within() client.Options {
 }
 
 // acceptAndClose is a server that accepts and closes at once, first sending pkts.
-func acceptAndClose(f *fake, pkts ...mqtt.Packet) {
+func acceptAndClose(f *fake, pkts ...mqtt.Packet) { acceptFor(f, 0, pkts...) }
+
+// acceptFor closes after a while.
+func acceptFor(f *fake, d time.Duration, pkts ...mqtt.Packet) {
 	for nc := range f.conns {
 		p := &peer{t: f.t, nc: nc}
 		if _, err := p.packet(); err == nil {
 			p.r.Version = mqtt.V50
 			p.send(append([]mqtt.Packet{&mqtt.Connack{}}, pkts...)...)
+			time.Sleep(d)
 		}
 		nc.Close()
 	}
 }
 
 func TestGivesUp(t *testing.T) {
-	for name, down := range map[string]bool{"refused": true, "accepted and closed": false} {
+	const down = -1
+	for name, up := range map[string]time.Duration{"refused": down, "accepted and closed": 0, "closed soon": 10 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake(t)
 				c, p := connected(f, within())
-				f.down.Store(down)
-				go acceptAndClose(f)
+				f.down.Store(up == down)
+				go acceptFor(f, up)
 				began := time.Now()
 				p.send(&mqtt.Disconnect{ReasonCode: mqtt.ServerShuttingDown})
 				<-c.Done()
@@ -52,6 +57,40 @@ func TestGivesUp(t *testing.T) {
 					t.Errorf("%d dials", n)
 				}
 				close(f.conns)
+			})
+		})
+	}
+}
+
+// The time of a connection that brings nothing is no trouble.
+func TestIdleIsNoTrouble(t *testing.T) {
+	for name, c := range map[string]struct{ down, idle, again time.Duration }{
+		"idle for almost the bound":       {0, 4900 * time.Millisecond, 2 * time.Second},
+		"idle for longer than it was off": {2 * time.Second, 3 * time.Second, 2800 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				o := within()
+				o.Reconnect.Max = o.Reconnect.Min
+				cl, p := connected(f, o)
+				lose := func(d time.Duration) {
+					f.down.Store(d > 0)
+					p.nc.Close()
+					time.Sleep(d)
+					f.down.Store(false)
+					select {
+					case <-cl.Done():
+						t.Fatalf("ended by %v", cl.Err())
+					case nc := <-f.conns:
+						f.conns <- nc
+					}
+					p = f.welcome(false)
+				}
+				lose(c.down)
+				time.Sleep(c.idle)
+				lose(c.again)
+				end(cl)
 			})
 		})
 	}

@@ -111,7 +111,7 @@ func dialSocket(ctx context.Context, e *Endpoint, o DialOptions) (net.Conn, erro
 		if err != nil {
 			return nil, err
 		}
-		d.LocalAddr = a
+		d.LocalAddr, d.ControlContext = a, controlOf(a)
 	}
 	if e.port() == "0" {
 		return nil, errors.New("port 0 cannot be connected to")

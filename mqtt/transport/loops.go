@@ -183,23 +183,26 @@ func (s *Loops) next(l *loop) *loop {
 
 // load measures how much of the time a loop works.
 type load struct {
-	since int64 // Unix nanoseconds: when the loop woke; its own
+	zero  time.Time // what the moments below, in nanoseconds, count from: the wall clock may be set anew
+	since int64     // when the loop woke; its own
 	begun atomic.Int64
 	busy  atomic.Int64
 	last  atomic.Int64 // thousandths, in the last window
 }
 
 func (m *load) begin(now time.Time) {
-	m.since = now.UnixNano()
-	m.begun.Store(m.since)
+	m.zero, m.since = now, 0
+	m.begun.Store(0)
 	m.busy.Store(0)
 }
 
-func (m *load) woke(now time.Time) { m.since = now.UnixNano() }
+func (m *load) moment(now time.Time) int64 { return int64(now.Sub(m.zero)) }
+
+func (m *load) woke(now time.Time) { m.since = m.moment(now) }
 
 // worked is called when a round is over. It reports whether a window is.
 func (m *load) worked(now time.Time) bool {
-	t := now.UnixNano()
+	t := m.moment(now)
 	busy := m.busy.Add(t - m.since)
 	m.since = t
 	lasted := t - m.begun.Load()
@@ -214,7 +217,7 @@ func (m *load) worked(now time.Time) bool {
 
 // permille returns the load as others see it. A loop that sleeps ends no window.
 func (m *load) permille(now time.Time) int64 {
-	lasted := now.UnixNano() - m.begun.Load()
+	lasted := m.moment(now) - m.begun.Load()
 	if lasted < int64(2*loadWindow) {
 		return m.last.Load()
 	}

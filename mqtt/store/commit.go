@@ -208,7 +208,8 @@ func (d *Disk) putOff(group []request) []request {
 	return now
 }
 
-// What a transaction removes of ended sessions, with others' work and without.
+// What a transaction removes of ended sessions, with others' work and without. That makes at most one record per operation, and
+// so many more may go: where it is never quiet, what ended sessions leave behind does not pile up.
 const (
 	reclaimBeside = 200
 	reclaimAlone  = 4000
@@ -238,6 +239,9 @@ func (d *Disk) update(group []request, grow bool) error {
 	limit := reclaimAlone
 	if len(group) > 0 {
 		limit = reclaimBeside
+		for _, r := range group {
+			limit += len(r.b.ops)
+		}
 	}
 	before, gone := -1, 0
 	err := guard(d.path, func() error {

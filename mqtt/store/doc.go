@@ -104,7 +104,8 @@
 // A message is written once, whoever refers to it: queues hold its number, and
 // so does a retained topic. It goes with the last reference. What comes and goes
 // within one transaction is never written at all. The queue of a Session that
-// ended is taken apart a piece per transaction.
+// ended is taken apart a piece per transaction: more than that transaction adds,
+// so that nothing piles up, and at a start that which was left.
 //
 // The file does not shrink while it is in use, it is used again; at the start
 // one that is almost empty is written anew.

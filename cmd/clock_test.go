@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +48,11 @@ func openClockStep() *int64 {
 func steppedMQT(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	src := filepath.Join(runtime.GOROOT(), "src", "time")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
 	b, err := os.ReadFile(filepath.Join(src, "time.go"))
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,21 @@
 // Nothing in it blocks its caller: Feed is handed what one read brought, Append copies to an out-buffer that exists only
 // while there is something to send, and a [Batch] sends everything that one turn produced with one write for each
 // connection. An idle connection holds no buffer.
+//
+// # Where things are
+//
+//	transport.go    Handler, Options; alarm.go its timer
+//	url.go          Endpoint: which socket, what is spoken there
+//	dial.go         connections that we make; proxy.go through whom
+//	listen.go       connections that others make; handshakes.go how many of them at once
+//	conn.go         Conn: what any goroutine may call
+//	read.go         bytes in; partial.go keeps what Feed left
+//	flush.go        bytes out; outbuf.go, batch.go
+//	budget.go       the memory that many connections share
+//	filters.go      TLS and WebSocket (websocket.go, upgrade.go), worked on bytes
+//	loops.go        Loops: how many, and whose connections they are; loop.go one of them
+//	polled.go       a Conn in a loop, in the place of a goroutine
+//	sock.go         the socket; epoll_linux.go, parked_linux.go, sys_*.go what is a system's own
 package transport
 
 import (
@@ -88,8 +103,8 @@ type Options struct {
 	// before a reset could destroy it. Closed is not delayed by it. Default DefaultLinger; negative means not at all.
 	Linger time.Duration
 
-	// Loops, if given, drive the connections that are sockets of the system's, with neither TLS nor WebSocket, where the
-	// platform can do that. All others, and without Loops all, have a goroutine each.
+	// Loops, if given, drive the connections that are sockets of the system's, with TLS and WebSocket above them or
+	// without, where the platform can do that. All others, and without Loops all, have a goroutine each.
 	Loops *Loops
 }
 

@@ -21,19 +21,36 @@
 // One inbound packet has one file: connect.go, publish.go, ack.go,
 // subscribe.go, unsubscribe.go, disconnect.go, auth.go.
 //
+// # Goroutines
+//
+// Nothing here reads a socket, and no connection has a goroutine of its own here.
+//
+//   - A few event loops of the transport feed all connections, TLS and WebSocket
+//     included; with Options.Portable, and where there are no such loops, each
+//     connection is fed by its own. TLS and WebSocket shake hands on goroutines
+//     that admit.go bounds.
+//   - One runs the timers (timers.go) and all that is due: $SYS (sys.go), expired
+//     retained messages, routes to forget, retries (again.go), whether it is quiet
+//     (tidy.go), which gives memory back on another.
+//   - As many as there are processors check passwords and tokens (checks.go); who
+//     waits for the key of a token has one more.
+//   - The store's calls back; maxReaders at once read pages of queues from it
+//     (durable.go, handover.go).
+//
 // # Who owns what
 //
-//   - A conn is fed by one goroutine at a time, the transport's; its fields
-//     without a lock belong to that goroutine. It holds conn.feeding meanwhile,
-//     for which a take-over waits: what a client sends again may not overtake
-//     what its old connection is still handling.
+//   - A conn is fed by one goroutine at a time, the transport's, which feeds others
+//     as well and may not be held up; its fields without a lock belong to that
+//     goroutine. It holds conn.feeding meanwhile, for which a take-over waits: what
+//     a client sends again may not overtake what its old connection is still
+//     handling.
 //   - A session is guarded by session.mu: connection, in-flight messages,
 //     queue, QoS 2 identifiers, subscriptions, will.
 //   - Broker.mu guards the map of sessions and who is connected to which.
-//   - Timers run on one goroutine (timers.go): Keep Alive, connect timeout,
-//     Session Expiry, Will Delay. What puts a deadline off, such as a packet
-//     that comes, does not touch its timer: when due it looks and sets itself
-//     again.
+//   - A timer belongs to what it is embedded in: Keep Alive and connect timeout to
+//     a conn, Session Expiry and Will Delay to a session. What puts a deadline off,
+//     such as a packet that comes, does not touch its timer: when due it looks and
+//     sets itself again.
 //
 // # What outlives the process
 //
@@ -76,9 +93,11 @@
 // # Lock order
 //
 // conn.feeding of the new connection, that of the one it displaces, Broker.mu,
-// then session.mu, then group.mu, then what transport and topic lock
-// within a call. No callback is made and nothing blocks with one of them held;
-// two sessions are never locked together.
+// then session.mu, then shares.mu, then group.mu, then the leaves: those of
+// timers, checks and gate, and what transport, topic and store lock within a call.
+// publishers.mu, retries.mu and retention.mu, which is taken with no session
+// locked, have only leaves behind them. No callback is made and nothing blocks
+// with one of them held; two sessions are never locked together.
 //
 // # Limits
 //

@@ -82,7 +82,7 @@ func (t *benchText) static(flag, text string) (*template.Template, error) {
 
 // values are those of client i of a group. The same client has the same.
 func (t *benchText) values(role bench.Role, group string, i int) *template.Values {
-	v := &template.Values{I: uint64(i), Time: time.Now(), More: make([]string, len(benchNames()))} //nolint:gosec // not negative
+	v := &template.Values{I: uint64(i), Time: time.Now(), More: make([]string, len(benchNames()))}
 	v.More[textRole], v.More[textRun], v.More[textGroup] = string(role), t.run, group
 	v.More[textShard] = strconv.Itoa(i % t.shards) // as package bench divides them
 	var salt uint64
@@ -298,7 +298,7 @@ func benchPayload(t *benchText, flag, s string) (func(dst []byte, i int, n uint6
 		if v.More == nil {
 			v.More = make([]string, len(benchNames()))
 		}
-		v.I, v.Time = uint64(i), time.Time{} //nolint:gosec // not negative
+		v.I, v.Time = uint64(i), time.Time{}
 		v.More[textRun], v.More[textNumber] = t.run, strconv.FormatUint(n, 10)
 		if t.rows != nil {
 			v.Row = t.rows[i%len(t.rows)]

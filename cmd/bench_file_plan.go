@@ -46,7 +46,7 @@ func (o *benchOptions) fileGroup(f *benchFile, p *bench.Plan, texts *benchText, 
 	}
 	if s := w.Session; s != nil && s.Clean != nil && !*s.Clean {
 		g.KeepSession = true
-		g.Expiry = uint32(cmp.Or(time.Duration(s.Expiry), defaultFileExpiry) / time.Second) //nolint:gosec // up to ten years
+		g.Expiry = uint32(cmp.Or(time.Duration(s.Expiry), defaultFileExpiry) / time.Second)
 	}
 	return g, o.groupTexts(&g, w, p, texts, where)
 }

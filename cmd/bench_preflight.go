@@ -28,9 +28,9 @@ type need struct {
 // known.
 func (p preflight) shortage(files, low, high uint64) []need {
 	var all []need
-	want := uint64(p.clients + spareDescriptors) //nolint:gosec // not negative
+	want := uint64(p.clients + spareDescriptors)
 	if p.ownBroker {
-		want += uint64(p.clients) //nolint:gosec // not negative
+		want += uint64(p.clients)
 	}
 	if files > 0 && want > files {
 		all = append(all, need{"file descriptors", files, want, fmt.Sprintf("ulimit -n %d", want)})
@@ -38,7 +38,7 @@ func (p preflight) shortage(files, low, high uint64) []need {
 	if high < low || p.descriptor || high == 0 {
 		return all
 	}
-	ports, addresses := high-low+1, uint64(max(1, p.sources)) //nolint:gosec // not negative
+	ports, addresses := high-low+1, uint64(max(1, p.sources))
 	if clients := uint64(p.clients); clients > ports*addresses {
 		command := "sudo sysctl -w net.ipv4.ip_local_port_range='1024 65535'"
 		if n := (clients + 64511) / 64512; n > addresses {

@@ -175,7 +175,7 @@ func (c *captured) segment(from int, flags byte, payload []byte) {
 	binary.BigEndian.PutUint16(tcp[14:], 65_535) // window
 	tcp = append(tcp, payload...)
 	binary.BigEndian.PutUint16(tcp[16:], checksum(tcp, pseudoHeader(src.addr.Addr(), dst.addr.Addr(), len(tcp))))
-	src.next += uint32(len(payload)) //nolint:gosec // a segment
+	src.next += uint32(len(payload))
 	if flags&(tcpSyn|tcpFin) != 0 {
 		src.next++
 	}
@@ -190,10 +190,10 @@ func (k *capture) write(packet []byte) {
 		return
 	}
 	now := time.Now()
-	b := binary.LittleEndian.AppendUint32(nil, uint32(now.Unix()))    //nolint:gosec // up to 2106
-	b = binary.LittleEndian.AppendUint32(b, uint32(now.Nanosecond())) //nolint:gosec // below 1e9
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))      //nolint:gosec // below 65,536
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))      //nolint:gosec // as above
+	b := binary.LittleEndian.AppendUint32(nil, uint32(now.Unix()))
+	b = binary.LittleEndian.AppendUint32(b, uint32(now.Nanosecond()))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(packet)))
 	if _, err := k.file.Write(append(b, packet...)); err != nil {
 		k.file = nil
 		fmt.Fprintln(k.warn, "mqt: --pcap:", err.Error()+"; nothing more is captured")
@@ -207,14 +207,14 @@ func ipHeader(src, dst netip.Addr, length int) []byte {
 	if !src.Is4() {
 		h := make([]byte, 8, 40+length)
 		h[0] = 6 << 4
-		binary.BigEndian.PutUint16(h[4:], uint16(length)) //nolint:gosec // a segment
+		binary.BigEndian.PutUint16(h[4:], uint16(length))
 		h[6], h[7] = protocolTCP, 64
 		return append(append(h, src.AsSlice()...), dst.AsSlice()...)
 	}
 	h := make([]byte, 12, 20+length)
 	h[0] = 4<<4 | 5
-	binary.BigEndian.PutUint16(h[2:], uint16(20+length)) //nolint:gosec // a segment
-	h[6] = 1 << 6                                        // don't fragment
+	binary.BigEndian.PutUint16(h[2:], uint16(20+length))
+	h[6] = 1 << 6 // don't fragment
 	h[8], h[9] = 64, protocolTCP
 	h = append(append(h, src.AsSlice()...), dst.AsSlice()...)
 	binary.BigEndian.PutUint16(h[10:], checksum(h, nil))
@@ -224,7 +224,7 @@ func ipHeader(src, dst netip.Addr, length int) []byte {
 // pseudoHeader is what TCP's checksum covers beside the segment.
 func pseudoHeader(src, dst netip.Addr, length int) []byte {
 	h := append(src.AsSlice(), dst.AsSlice()...)
-	h = binary.BigEndian.AppendUint32(h, uint32(length)) //nolint:gosec // a segment
+	h = binary.BigEndian.AppendUint32(h, uint32(length))
 	return binary.BigEndian.AppendUint32(h, protocolTCP)
 }
 
@@ -242,5 +242,5 @@ func checksum(parts ...[]byte) uint16 {
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum) //nolint:gosec // folded
+	return ^uint16(sum)
 }

@@ -254,7 +254,7 @@ func (o *subOptions) receiveMaximum() uint16 {
 	}
 	n := o.connect.maxInflight
 	if o.count > 0 && o.count < 65535 && o.exec.command == "" && (n == 0 || o.count < int(n)) {
-		n = uint16(o.count) //nolint:gosec // below 65,535
+		n = uint16(o.count)
 	}
 	return n
 }

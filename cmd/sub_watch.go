@@ -21,7 +21,7 @@ const screenLines = 24
 func newScreen(out io.Writer) *screen {
 	s := &screen{rows: make(map[string]int), lines: screenLines}
 	if f, ok := out.(*os.File); ok {
-		if _, h, err := term.GetSize(int(f.Fd())); err == nil && h > 1 { //nolint:gosec // a descriptor
+		if _, h, err := term.GetSize(int(f.Fd())); err == nil && h > 1 {
 			s.lines = h
 		}
 	}

@@ -107,11 +107,11 @@ func appendCBORHead(dst []byte, major byte, n int) []byte {
 	major <<= 5
 	switch {
 	case n < 24:
-		return append(dst, major|byte(n)) //nolint:gosec // checked
+		return append(dst, major|byte(n))
 	case n < 1<<8:
-		return append(dst, major|24, byte(n)) //nolint:gosec // checked
+		return append(dst, major|24, byte(n))
 	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(dst, major|25), uint16(n)) //nolint:gosec // checked
+		return binary.BigEndian.AppendUint16(append(dst, major|25), uint16(n))
 	}
-	return binary.BigEndian.AppendUint32(append(dst, major|26), uint32(n)) //nolint:gosec // see above
+	return binary.BigEndian.AppendUint32(append(dst, major|26), uint32(n))
 }

@@ -153,7 +153,7 @@ func readExtension(b []byte) (kind int8, data, rest []byte, err error) {
 	if b = b[head:]; uint64(len(b)) < 1+size {
 		return 0, nil, nil, msgp.ErrShortBytes
 	}
-	return int8(b[0]), b[1 : 1+size], b[1+size:], nil //nolint:gosec // the byte is signed
+	return int8(b[0]), b[1 : 1+size], b[1+size:], nil
 }
 
 // Encode keeps the order of keys. Integers take the shortest form that holds
@@ -175,13 +175,13 @@ func packMsgpack(dst []byte, v any) (_ []byte, err error) {
 	case json.Number:
 		return packMsgpackNumber(dst, v.String())
 	case []any:
-		dst = msgp.AppendArrayHeader(dst, uint32(len(v))) //nolint:gosec // below MaxTree
+		dst = msgp.AppendArrayHeader(dst, uint32(len(v)))
 		for i := 0; err == nil && i < len(v); i++ {
 			dst, err = packMsgpack(dst, v[i])
 		}
 		return dst, err
 	case object:
-		dst = msgp.AppendMapHeader(dst, uint32(len(v))) //nolint:gosec // below MaxTree
+		dst = msgp.AppendMapHeader(dst, uint32(len(v)))
 		for i := 0; err == nil && i < len(v); i++ {
 			dst, err = packMsgpack(msgp.AppendString(dst, v[i].key), v[i].value)
 		}

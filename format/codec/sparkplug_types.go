@@ -63,7 +63,7 @@ func (t dataType) String() string {
 
 // appendInteger gives a number its sign again.
 func (t dataType) appendInteger(dst []byte, n uint64) []byte {
-	switch t { //nolint:gosec // the bits are meant
+	switch t {
 	case typeInt8:
 		return strconv.AppendInt(dst, int64(int8(n)), 10)
 	case typeInt16:
@@ -120,7 +120,7 @@ func (t dataType) appendElement(dst, b []byte) []byte {
 	n := binary.LittleEndian.Uint64(wide[:])
 	switch t {
 	case typeFloatArray:
-		return appendFloat(dst, float64(math.Float32frombits(uint32(n))), 32) //nolint:gosec // four bytes
+		return appendFloat(dst, float64(math.Float32frombits(uint32(n))), 32)
 	case typeDoubleArray:
 		return appendFloat(dst, math.Float64frombits(n), 64)
 	case typeInt8Array, typeInt16Array, typeInt32Array, typeInt64Array:

@@ -231,7 +231,7 @@ func (b *books) enter(s *subscriber, sm *stream, k int) {
 	b.used[q] = true
 	if !b.counted[p.id][q] {
 		b.counted[p.id][q] = true
-		a.Sent += int64(p.seq.Load()) //nolint:gosec // far below
+		a.Sent += int64(p.seq.Load())
 		a.InDoubt += p.unsure.n - p.denied
 	}
 	b.settle(a, s, sm, p, q)
@@ -247,11 +247,11 @@ func (b *books) settle(a *QoS, s *subscriber, sm *stream, p *publisher, q mqtt.Q
 	a.DuplicatesDUP += sm.dup
 	a.OutOfOrder += sm.disorder
 	if p.qos == mqtt.QoS0 || q == mqtt.QoS0 {
-		a.Expected += int64(sent)            //nolint:gosec // far below
-		a.Lost += max(0, int64(sent)-sm.got) //nolint:gosec // far below
+		a.Expected += int64(sent)
+		a.Lost += max(0, int64(sent)-sm.got)
 		return
 	}
-	a.Expected += int64(sent) - p.unsure.n //nolint:gosec // far below
+	a.Expected += int64(sent) - p.unsure.n
 	sm.missing(sent, func(seq uint64) bool {
 		switch {
 		case p.unsure.has(seq):

@@ -100,7 +100,7 @@ func Compare(base, next []*Report, o CompareOptions) (*Comparison, error) {
 	}
 	tolerance := cmp.Or(o.Tolerance, DefaultTolerance)
 	c := &Comparison{Version: ReportVersion, Base: o.Base, New: o.New, BaseRuns: len(base), NewRuns: len(next)}
-	random := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(1, 1))
 	for _, k := range comparedMetrics() {
 		b, err := k.sides(base)
 		if err != nil {

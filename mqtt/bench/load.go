@@ -45,7 +45,7 @@ func (l *load) quota(i, n int) uint64 {
 	if int64(i) < l.count%int64(n) {
 		q++
 	}
-	return uint64(q) //nolint:gosec // not negative
+	return uint64(q)
 }
 
 // loads are the loads of a step.
@@ -115,7 +115,7 @@ type cursor struct {
 func (sh *shard) newCursor(gi int, l *load) *cursor {
 	c := &cursor{l: l, sh: sh, rec: sh.recs[gi], pubs: sh.pubs[gi]}
 	if l.g.Arrival == Poisson {
-		c.random = rand.New(rand.NewPCG(sh.r.s.salted(), uint64(gi)<<32|uint64(sh.number))) //nolint:gosec // no secret
+		c.random = rand.New(rand.NewPCG(sh.r.s.salted(), uint64(gi)<<32|uint64(sh.number)))
 	}
 	if !l.closed() {
 		c.find()
@@ -142,12 +142,12 @@ func (c *cursor) find() {
 		}
 		c.sent++
 	default:
-		k := c.round*uint64(c.l.g.Clients) + uint64(c.pubs[c.i].i) //nolint:gosec // not negative
-		if c.l.count > 0 && k >= uint64(c.l.count) {               //nolint:gosec // positive
+		k := c.round*uint64(c.l.g.Clients) + uint64(c.pubs[c.i].i)
+		if c.l.count > 0 && k >= uint64(c.l.count) {
 			c.counted = true // the numbers only go up
 			return
 		}
-		if b := uint64(c.l.g.Burst); c.l.g.Arrival == Bursts { //nolint:gosec // positive
+		if b := uint64(c.l.g.Burst); c.l.g.Arrival == Bursts {
 			k -= k % b
 		}
 		u = float64(k)

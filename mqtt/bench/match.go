@@ -45,7 +45,7 @@ func (s *sources) at(k int) int {
 // find is the place of publisher i, false if it is none of them.
 func (s *sources) find(i int) (int, bool) {
 	if s.list != nil {
-		return slices.BinarySearch(s.list, int32(i)) //nolint:gosec // up to MaxClients
+		return slices.BinarySearch(s.list, int32(i))
 	}
 	d := i - s.first
 	if d < 0 || d%s.stride != 0 || d/s.stride >= s.n {
@@ -64,7 +64,7 @@ type matcher struct {
 func newMatcher(pubs []*publisher) *matcher {
 	m := &matcher{names: make(map[string][]int32, len(pubs)), known: make(map[string]sources)}
 	for _, p := range pubs {
-		m.names[p.topic] = append(m.names[p.topic], int32(p.id)) //nolint:gosec // up to MaxClients
+		m.names[p.topic] = append(m.names[p.topic], int32(p.id))
 	}
 	return m
 }

@@ -55,7 +55,7 @@ func (s *Snapshot) Buckets(name string, bounds []time.Duration) (upTo []uint64, 
 	if h == nil {
 		return upTo, 0, 0
 	}
-	n = uint64(h.TotalCount()) //nolint:gosec // not negative
+	n = uint64(h.TotalCount())
 	sum = time.Duration(h.Mean() * float64(n))
 	for _, bar := range h.Distribution() {
 		if bar.Count == 0 {
@@ -63,7 +63,7 @@ func (s *Snapshot) Buckets(name string, bounds []time.Duration) (upTo []uint64, 
 		}
 		for i, b := range bounds {
 			if bar.From <= int64(b) {
-				upTo[i] += uint64(bar.Count) //nolint:gosec // not negative
+				upTo[i] += uint64(bar.Count)
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func (r *runner) newPublisher(g *group, i int) *publisher {
 	p.windowed = g.Max && p.qos == mqtt.QoS0 && !r.s.NoTracking
 	p.done = p.ended
 	if g.MaxSize > g.Size {
-		p.sizes = rand.New(rand.NewPCG(r.s.salted(), uint64(p.id))) //nolint:gosec // no secret
+		p.sizes = rand.New(rand.NewPCG(r.s.salted(), uint64(p.id)))
 	}
 	return p
 }
@@ -111,7 +111,7 @@ func (p *publisher) spare() (uint32, *flight) {
 	if p.qos > mqtt.QoS0 {
 		p.underWay++
 	}
-	return uint32(len(p.flights) - 1), f //nolint:gosec // at most 65,535 are under way
+	return uint32(len(p.flights) - 1), f
 }
 
 // land takes a flight back.
@@ -135,7 +135,7 @@ func (p *publisher) publishSized(b *client.Batch, k kind, intended, now time.Dur
 	i, f := p.flight(k, intended)
 	p.fill(f)
 	if !p.r.s.NoTracking {
-		s := stamp{kind: k, run: p.r.run, publisher: uint32(p.id), seq: f.seq, intended: intended, wait: now - intended} //nolint:gosec // up to MaxClients
+		s := stamp{kind: k, run: p.r.run, publisher: uint32(p.id), seq: f.seq, intended: intended, wait: now - intended}
 		s.put(f.m.Payload)
 	}
 	done := p.done
@@ -185,7 +185,7 @@ func (p *publisher) retainOne(ctx context.Context) error {
 	m := f.m
 	m.QoS, m.Retain = max(p.qos, mqtt.QoS1), true // otherwise nobody tells when it is there
 	if !p.r.s.NoTracking {
-		s := stamp{kind: warmUp, run: p.r.run, publisher: uint32(p.id)} //nolint:gosec // up to MaxClients
+		s := stamp{kind: warmUp, run: p.r.run, publisher: uint32(p.id)}
 		s.put(m.Payload)
 	}
 	_, err := p.c.Publish(ctx, &m)
@@ -205,7 +205,7 @@ func (p *publisher) back(present bool) {
 	if !present {
 		p.mu.Lock()
 		for i, f := range p.flights {
-			if f.kind == measured && !slices.Contains(p.free, uint32(i)) { //nolint:gosec // at most 65,535 are under way
+			if f.kind == measured && !slices.Contains(p.free, uint32(i)) {
 				p.unsure.add(f.seq)
 			}
 		}
@@ -244,7 +244,7 @@ func (p *publisher) ended(token uint64, code mqtt.ReasonCode, err error) {
 			p.denied++
 		}
 	}
-	p.free = append(p.free, uint32(token)) //nolint:gosec // it was one
+	p.free = append(p.free, uint32(token))
 	p.underWay--
 	// Half of the window at once: one by one would be one write each.
 	room := !p.g.Max || p.underWay <= p.window/2
@@ -286,7 +286,7 @@ func (p *publisher) undelivered(now time.Duration) int {
 		p.progress, p.progressAt = n, now
 	}
 	fan := max(1, p.fanOut.Load())
-	waiting := int64(p.turns)*fan - (n - p.base) //nolint:gosec // far below
+	waiting := int64(p.turns)*fan - (n - p.base)
 	if waiting > 0 && now-p.progressAt > lostAfter {
 		p.forgive(now)
 		return 0
@@ -297,7 +297,7 @@ func (p *publisher) undelivered(now time.Duration) int {
 // forgive takes what is under way for delivered.
 func (p *publisher) forgive(now time.Duration) {
 	p.progress, p.progressAt = p.delivered.Load(), now
-	p.base = p.progress - int64(p.turns)*p.fanOut.Load() //nolint:gosec // far below
+	p.base = p.progress - int64(p.turns)*p.fanOut.Load()
 }
 
 // arrived is told each delivery of a QoS 0 message in a closed loop.

@@ -178,7 +178,7 @@ func newRunner(p Plan, progress func(Snapshot)) (*runner, error) {
 	}
 	r := &runner{
 		s: p, progress: progress, run: crc32.ChecksumIEEE([]byte(p.RunID)), began: time.Now(),
-		random: rand.New(rand.NewPCG(p.salted(), 0)), allSeen: make(chan struct{}), shares: make(map[string]*share), //nolint:gosec // no secret
+		random: rand.New(rand.NewPCG(p.salted(), 0)), allSeen: make(chan struct{}), shares: make(map[string]*share),
 		total: &tally{}, interval: &tally{}, spare: &tally{}, places: make(chan struct{}, MaxConnecting),
 	}
 	for i := range p.Steps {
@@ -426,7 +426,7 @@ func (r *runner) expected() int64 {
 	var n int64
 	sent := func(s *subscriber) {
 		for k := range s.sources.n {
-			n += int64(r.pubs[s.sources.at(k)].seq.Load()) //nolint:gosec // far below
+			n += int64(r.pubs[s.sources.at(k)].seq.Load())
 		}
 	}
 	for _, s := range r.subs {

@@ -101,7 +101,7 @@ func (p *Plan) apart(shards int) error {
 		}
 		for k := range g.Clients {
 			name := g.Topic(k)
-			m.names[name] = append(m.names[name], int32(len(owners))) //nolint:gosec // up to MaxClients
+			m.names[name] = append(m.names[name], int32(len(owners)))
 			owners = append(owners, k%shards)
 		}
 	}
@@ -139,7 +139,7 @@ func (p *Plan) salted() uint64 {
 	if p.Shard == nil {
 		return p.Seed
 	}
-	return p.Seed ^ uint64(p.Shard.Index)<<53 //nolint:gosec // not negative
+	return p.Seed ^ uint64(p.Shard.Index)<<53
 }
 
 // startTogether waits for the time at which all shards begin with the load.

@@ -146,7 +146,7 @@ func (s *subscriber) account(st *stamp, dup bool) (q mqtt.QoS, fate seen, known 
 	}
 	sm := &s.streams[k]
 	if st.narrow {
-		st.seq = widen(uint32(st.seq), sm.top) //nolint:gosec // it has 32 bits
+		st.seq = widen(uint32(st.seq), sm.top)
 	}
 	if st.seq >= p.seq.Load() {
 		return q, first, false // never sent: a broken payload without a checksum
@@ -184,7 +184,7 @@ func (s *subscriber) shared(k int, st *stamp, p *publisher, dup bool, q mqtt.QoS
 	defer sh.mu.Unlock()
 	sm := &sh.streams[k]
 	if st.narrow {
-		st.seq = widen(uint32(st.seq), sm.top) //nolint:gosec // it has 32 bits
+		st.seq = widen(uint32(st.seq), sm.top)
 	}
 	if st.seq >= p.seq.Load() {
 		return first, false

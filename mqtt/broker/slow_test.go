@@ -172,7 +172,7 @@ func (p *livePeer) takeNews(n int, took func(sent time.Duration)) {
 		if !ok {
 			return false
 		}
-		took(time.Duration(binary.BigEndian.Uint64(m.Payload))) //nolint:gosec // we sent it
+		took(time.Duration(binary.BigEndian.Uint64(m.Payload)))
 		if m.QoS > mqtt.QoS0 {
 			p.ack(mqtt.TypePuback, m.PacketID)
 		}

@@ -261,7 +261,7 @@ func (l *link) limits(ps mqtt.Properties) {
 	l.maximumPacketSize = ps.NumberOr(mqtt.MaximumPacketSize, 0)
 	l.maximumQoS = mqtt.QoS(ps.NumberOr(mqtt.MaximumQoS, uint32(mqtt.QoS2)))
 	l.noRetain = ps.NumberOr(mqtt.RetainAvailable, 1) == 0
-	l.topicAliasMaximum = uint16(ps.NumberOr(mqtt.TopicAliasMaximum, 0)) //nolint:gosec // a two byte property
+	l.topicAliasMaximum = uint16(ps.NumberOr(mqtt.TopicAliasMaximum, 0))
 	if l.aliases != nil {
 		l.aliases.out.Reset(min(l.topicAliasMaximum, l.c.dials.opt.TopicAliasMaximum))
 	}

@@ -236,7 +236,7 @@ func (l *link) onPublish(p *mqtt.Publish) error {
 func (l *link) name(p *mqtt.Publish) (string, uint16, error) {
 	if l.version >= mqtt.V50 && len(p.Properties) > 0 {
 		if n, ok := p.Properties.Number(mqtt.TopicAlias); ok {
-			alias := uint16(n) //nolint:gosec // a two byte property
+			alias := uint16(n)
 			name, err := l.aliasIn().Resolve(alias, p.Topic)
 			if err != nil || len(p.Topic) == 0 {
 				return name, alias, err

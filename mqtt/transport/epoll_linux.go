@@ -126,7 +126,7 @@ type polledConn struct {
 func newPolled(fd int, peer netip.AddrPort, opt *Options) *Conn {
 	d := &polledConn{peer: peer}
 	c := &d.Conn
-	d.polled.c, d.fd = c, int32(fd) //nolint:gosec // a descriptor
+	d.polled.c, d.fd = c, int32(fd)
 	c.opt, c.poll, c.sock, c.nc = opt, &d.polled, d, d
 	return c
 }

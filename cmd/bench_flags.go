@@ -97,8 +97,8 @@ func (o *benchOptions) clientFlags() []*option {
 		g.value("connrate", "`RATE` of new connections, a second (default: no bound)", rateTo(&o.connectRate)),
 		g.value("interval", "`MILLISECONDS` between two connects: another way to say --connrate", everyTo(&o.connectRate)),
 		number(g, "connecting", "`NUMBER` of clients that connect at the same time (default: 64, which is the most)", &o.connecting, 1, bench.MaxConnecting),
-		g.value("engine", "`ENGINE` that drives the clients' sockets: portable, a goroutine for each; epoll, a few event loops, for plain TCP and "+
-			"Unix sockets on Linux; or auto, the best there is (default: auto)", o.readEngine).oneOf("auto", "portable", "epoll"),
+		g.value("engine", "`ENGINE` that drives the clients' sockets: portable, a goroutine for each; epoll, a few event loops, on Linux; "+
+			"or auto, the best there is (default: auto)", o.readEngine).oneOf("auto", "portable", "epoll"),
 		g.text("client-id", "Client Identifier `TEXT` of each client, with ${i}, ${role}, ${run} (default: bench, run, role and number)", &o.id),
 		g.text("creds", "CSV `FILE` with a line for each client: its columns username, password and client_id are taken, and all are ${csv:COLUMN}", &o.creds),
 		g.text("source-ip ifaddr", "`ADDRESSES` to connect from in turns: a list, a network of this machine's, or auto", &o.sources),

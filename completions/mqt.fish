@@ -238,7 +238,7 @@ complete -c mqt -n '__fish_seen_subcommand_from bench' -l subs -l subscribers -x
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l connrate -x -d 'RATE of new connections, a second (default: no bound)'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l interval -x -d 'MILLISECONDS between two connects: another way to say --connrate'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l connecting -x -d 'NUMBER of clients that connect at the same time (default: 64, which is the most)'
-complete -c mqt -n '__fish_seen_subcommand_from bench' -l engine -x -a 'auto portable epoll' -d 'ENGINE that drives the clients\' sockets: portable, a goroutine for each; epoll, a few event loops, for plain TCP and Unix sockets on Linux; or auto, the best there is (default: auto)'
+complete -c mqt -n '__fish_seen_subcommand_from bench' -l engine -x -a 'auto portable epoll' -d 'ENGINE that drives the clients\' sockets: portable, a goroutine for each; epoll, a few event loops, on Linux; or auto, the best there is (default: auto)'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l client-id -x -d 'Client Identifier TEXT of each client, with ${i}, ${role}, ${run} (default: bench, run, role and number)'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l creds -r -F -d 'CSV FILE with a line for each client: its columns username, password and client_id are taken, and all are ${csv:COLUMN}'
 complete -c mqt -n '__fish_seen_subcommand_from bench' -l source-ip -l ifaddr -x -d 'ADDRESSES to connect from in turns: a list, a network of this machine\'s, or auto'

@@ -308,7 +308,7 @@ Register-ArgumentCompleter -Native -CommandName mqt -ScriptBlock {
             @('--connrate', 'RATE of new connections, a second (default: no bound)')
             @('--interval', 'MILLISECONDS between two connects: another way to say --connrate')
             @('--connecting', 'NUMBER of clients that connect at the same time (default: 64, which is the most)')
-            @('--engine', 'ENGINE that drives the clients'' sockets: portable, a goroutine for each; epoll, a few event loops, for plain TCP and Unix sockets on Linux; or auto, the best there is (default: auto)')
+            @('--engine', 'ENGINE that drives the clients'' sockets: portable, a goroutine for each; epoll, a few event loops, on Linux; or auto, the best there is (default: auto)')
             @('--client-id', 'Client Identifier TEXT of each client, with ${i}, ${role}, ${run} (default: bench, run, role and number)')
             @('--creds', 'CSV FILE with a line for each client: its columns username, password and client_id are taken, and all are ${csv:COLUMN}')
             @('--source-ip', 'ADDRESSES to connect from in turns: a list, a network of this machine''s, or auto')

@@ -331,7 +331,7 @@ _mqt() {
       '*--connrate[RATE of new connections, a second (default\: no bound)]:RATE: ' \
       '*--interval[MILLISECONDS between two connects\: another way to say --connrate]:MILLISECONDS: ' \
       '*--connecting[NUMBER of clients that connect at the same time (default\: 64, which is the most)]:NUMBER: ' \
-      '*--engine[ENGINE that drives the clients'\'' sockets\: portable, a goroutine for each; epoll, a few event loops, for plain TCP and Unix sockets on Linux; or auto, the best there is (default\: auto)]:ENGINE:(auto portable epoll)' \
+      '*--engine[ENGINE that drives the clients'\'' sockets\: portable, a goroutine for each; epoll, a few event loops, on Linux; or auto, the best there is (default\: auto)]:ENGINE:(auto portable epoll)' \
       '*--client-id[Client Identifier TEXT of each client, with ${i}, ${role}, ${run} (default\: bench, run, role and number)]:TEXT: ' \
       '*--creds[CSV FILE with a line for each client\: its columns username, password and client_id are taken, and all are ${csv\:COLUMN}]:FILE:_files' \
       '*--source-ip[ADDRESSES to connect from in turns\: a list, a network of this machine'\''s, or auto]:ADDRESSES: ' \

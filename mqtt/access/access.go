@@ -7,6 +7,7 @@
 //	scram.go      verifiers for SCRAM, and the server's side of it
 //	decoy.go      what a user looks like who does not exist
 //	jwt.go jwk.go JSON Web Tokens, and the keys that they are checked with
+//	keyset.go     keys that are fetched, and fetched again
 //	acl.go        rules, and what they grant to one client
 //	aclfile.go    the access control file
 //	mosquitto.go  mosquitto's acl_file

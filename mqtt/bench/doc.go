@@ -18,10 +18,12 @@
 //	stamp.go      the header in each payload
 //	ledger.go     what was seen: loss, duplicates, order; account.go sums up
 //	histogram.go  latencies; merge.go adds up those of several runs
+//	shard.go      a part of a load; merge_report.go, merge_hosts.go one Report of all parts
 //	ceiling.go    what this machine can send at most
 //	check.go      whether the generator can be believed
 //	cost.go       what the Server's process used
 //	rules.go      thresholds
 //	progress.go   Snapshot: how it goes
-//	report.go     Report: the result; verdict.go what it means
+//	report.go     Report: the result; verdict.go what it means; saved.go reads it
+//	compare.go    Comparison: what became worse, of results before and after
 package bench

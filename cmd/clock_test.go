@@ -150,6 +150,7 @@ func (c *clock) until(what string, ok func() bool) {
 // the expiry of sessions and messages depends on it, nor the schedule of bench. A broker that is started again has nothing else:
 // it takes the time that it was away from the wall clock, and nothing for a time below zero.
 func TestClockSteps(t *testing.T) {
+	t.Parallel() // what it builds takes the time that the scripts of TestFaults wait
 	exe := steppedMQT(t)
 	for _, by := range []time.Duration{time.Hour, -time.Hour} {
 		for _, durable := range []bool{false, true} {
@@ -193,6 +194,9 @@ func stepClock(c *clock, dir string, by time.Duration, durable bool) {
 	prime("long", "600")
 	pub("long", "-D", "publish", "message-expiry-interval", "600")
 	prime("short", "5")
+	prime("brief", "600")
+	pub("brief", "-D", "publish", "message-expiry-interval", "5")
+	briefly := time.Now().Add(6 * time.Second)
 	// Clients with a keep alive: one that receives nothing, and one that is told at the end.
 	idle := c.start("sub", "-d", "-L", url, "-k", "2", "-t", "idle", "-C", "1", "--retry-for", "0")
 	bench := c.start("bench", "-L", url, "--clients", "4", "-q", "1", "-k", "2", "--rate", "100", "--duration", "4s", "--warmup", "0", "--json")
@@ -215,6 +219,9 @@ func stepClock(c *clock, dir string, by time.Duration, durable bool) {
 		t.Errorf("somebody was too late: %s", broker.err)
 	}
 	must("long\n", "sub", "-L", url, "-c", "-i", "long", "-x", "600", "-t", "long", "-q", "1", "-C", "1", "-W", "60")
+	time.Sleep(time.Until(briefly))
+	must("", "pub", "-L", url, "-t", "brief", "-m", "behind it", "-q", "1")
+	must("behind it\n", "sub", "-L", url, "-c", "-i", "brief", "-x", "0", "-t", "brief", "-q", "1", "-C", "1", "-W", "60")
 	c.until("the short session ends, the long one does not", func() bool { return c.sessions(broker) == "1" })
 	if !durable {
 		return

@@ -19,11 +19,11 @@ import (
 //	broker killed        TestPubOutlivesTheBroker   retry, exitcodes         killed                   TestBrokerCrashes
 //	broker restarted     retry, dns                 retry, dns               killed                   data, TestBrokerCrashes
 //	peer frozen          frozen                     frozen                   frozen                   frozen (of a client)
-//	network cut          network, TestPubDelivers…  network                  bench storm (its tests)  soak
-//	gone without FIN     network                    network                  frozen                   network (the will), soak
-//	swallowed bytes      network                    network                  network                  network
+//	network cut          network, TestPubDelivers…  network                  bench_network            soak
+//	gone without FIN     network                    network                  bench_network, frozen    network (the will), soak
+//	swallowed, held      network                    network                  bench_network            network
 //	delayed              network                    network                  network                  network
-//	late, fragmented     network                    network                  network                  network
+//	byte by byte         network, layers            network, layers          network, layers          network, layers
 //	certificate expires  tls                        tls                      tls                      tls (who is there stays)
 //	DNS changes, fails   dns                        dns                      dns                      it asks none
 //	disk full            disk (--pcap)              disk, sub_save           disk                     disk, TestFull… of mqtt/store
@@ -35,6 +35,7 @@ import (
 // Names without Test are scripts, of testdata/fault or testdata/script. What nobody can have: a broker that was off while the clock
 // was set counts by that clock how long it was away.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	p := scriptParams("fault")
 	p.Cmds["link"], p.Cmds["names"] = controlLink, setNames
 	setup := p.Setup

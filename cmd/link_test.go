@@ -13,7 +13,7 @@ import (
 
 // badLink stands between clients and a server, and behaves as networks do at their worst.
 type badLink struct {
-	to string
+	host, to string
 
 	mu    sync.Mutex
 	mode  string
@@ -27,9 +27,8 @@ type linkKey struct{}
 // theLink is that of a script.
 type theLink struct{ link *badLink } // nil: none
 
-// controlLink is the command link. The first time it puts itself before MQTT_URL, which is set to it and to be found in
-// $DIRECT as it was; each time it says what it
-// does from now on:
+// controlLink is the command link. The first time, and when MQTT_URL is another broker's, it puts itself before MQTT_URL, which
+// is set to it and to be found in $DIRECT as it was; each time it says what it does from now on:
 //
 //	link open          what comes goes on, what was held first
 //	link cut           ends the connections that there are, and then is open
@@ -40,21 +39,23 @@ type theLink struct{ link *badLink } // nil: none
 //	link crumbs        each byte comes alone
 func controlLink(ts *testscript.TestScript, _ bool, args []string) {
 	all := ts.Value(linkKey{}).(*theLink)
-	if all.link == nil {
-		u, err := url.Parse(ts.Getenv("MQTT_URL"))
-		ts.Check(err)
+	u, err := url.Parse(ts.Getenv("MQTT_URL"))
+	ts.Check(err)
+	if all.link == nil || all.link.host != u.Host {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		ts.Check(err)
-		all.link = &badLink{to: u.Host, wake: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+		link := &badLink{to: u.Host, wake: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+		all.link = link
 		_, port, err := net.SplitHostPort(l.Addr().String())
 		ts.Check(err)
 		u.Host = net.JoinHostPort(u.Hostname(), port)
+		link.host = u.Host
 		ts.Setenv("DIRECT", ts.Getenv("MQTT_URL"))
 		ts.Setenv("MQTT_URL", u.String())
-		go all.link.serve(l)
+		go link.serve(l)
 		ts.Defer(func() {
 			l.Close()
-			all.link.set("refuse", 0)
+			link.set("refuse", 0)
 		})
 	}
 	delay := time.Duration(0)

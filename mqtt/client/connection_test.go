@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,11 +288,13 @@ func TestBeforeConnack(t *testing.T) {
 		t.Run(fmt.Sprintf("% x", sent), func(t *testing.T) {
 			eachEngine(t, func(t *testing.T) {
 				f := newFake(t)
-				go func() {
+				var server sync.WaitGroup
+				defer server.Wait()
+				server.Go(func() {
 					p := f.accept()
 					p.raw(sent)
 					p.closed()
-				}()
+				})
 				_, err := client.Connect(context.Background(), client.Options{Dial: f.dial, Transport: transport.Options{Loops: f.loops}, Reconnect: &client.Backoff{First: true}})
 				broken, ok := errors.AsType[*mqtt.Error](err)
 				if !ok || broken.Code != mqtt.ProtocolError && broken.Code != mqtt.MalformedPacket || f.dials.Load() != 1 {

@@ -253,9 +253,8 @@ func TestAckOfSlowConsumer(t *testing.T) {
 		defer end(c)
 		p.send(message(1, 1, "a"), message(2, 1, "b"), message(3, 1, "c"))
 		receive(t, c).Ack()
-		began := time.Now()
-		if a := next[*mqtt.Puback](p); a.PacketID != 1 || time.Since(began) > 10*time.Millisecond {
-			t.Errorf("PUBACK %d after %v", a.PacketID, time.Since(began))
+		if a := next[*mqtt.Puback](p); a.PacketID != 1 { // which would not come at all before the next Ack
+			t.Errorf("PUBACK %d", a.PacketID)
 		}
 		receive(t, c).Ack()
 		receive(t, c).Ack()

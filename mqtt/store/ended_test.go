@@ -24,7 +24,7 @@ func putSession(d *store.Disk, b *store.Batch, queued int) store.SessionID {
 
 // TestEndedAreGone: nothing is left of thousands of sessions once it is quiet, or after a start that had the quiet.
 func TestEndedAreGone(t *testing.T) {
-	const sessions, queued = 3000, 3
+	const sessions, queued = 2000, 2
 	for _, restart := range []bool{false, true} {
 		t.Run(map[bool]string{false: "quiet", true: "restart"}[restart], func(t *testing.T) {
 			dir := t.TempDir()
@@ -66,7 +66,7 @@ func TestEndedAreGone(t *testing.T) {
 
 // TestEndedWhileBusy: what ended sessions leave behind does not pile up where it is never quiet.
 func TestEndedWhileBusy(t *testing.T) {
-	const rounds, queued = 40, 1500
+	const rounds, queued = 20, 1000
 	var d *store.Disk
 	var last store.SessionID
 	n, most := 0, 0

@@ -91,15 +91,6 @@ type notes struct {
 }
 
 // notes returns the memory of a connection that has something to do.
-func (c *conn) working() *notes {
-	if c.noted == nil {
-		c.noted = &notes{}
-		c.noted.aliases.Reset(c.b.opt.TopicAliasMaximum)
-	}
-	return c.noted
-}
-
-// notes returns the memory of a connection that has something to do.
 func (c *conn) notes() *notes {
 	if c.noted == nil {
 		c.noted = &notes{}

@@ -246,11 +246,11 @@ func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack 
 			return err
 		}
 		if old != nil {
-			old.vacate()
+			old.vacate(t)
 			old.end(t)
 			t.wait = t.wait || old.durable() // a Session that is said to be gone is
 		}
-		s.vacate()
+		s.vacate(t)
 		if s.welcome(t, c, p, connack) {
 			return nil
 		}
@@ -320,7 +320,7 @@ func (s *session) fleeting() bool { return s.kept && s.expiry == 0 }
 
 // displace closes the connection that another one takes over from, and returns
 // it. s.mu is held.
-func (s *session) displace() *conn {
+func (s *session) displace(t *turn) *conn {
 	old := s.conn
 	if old != nil {
 		s.conn = nil
@@ -328,6 +328,7 @@ func (s *session) displace() *conn {
 		old.flags.put(displaced, true)
 		if s.muted { // nothing comes before CONNACK
 			s.muted = false
+			s.setWill(t, nil) // it was not accepted yet: see detach
 			old.tc.CloseWith(nil, errTakenOver)
 		} else {
 			old.kick(mqtt.SessionTakenOver, errTakenOver)
@@ -339,9 +340,9 @@ func (s *session) displace() *conn {
 // vacate displaces a connection and waits until the packet that it is handling
 // is done: what the client sends again on its new connection may not overtake
 // that [MQTT-4.6.0-6].
-func (s *session) vacate() {
+func (s *session) vacate(t *turn) {
 	s.mu.Lock()
-	old := s.displace()
+	old := s.displace(t)
 	s.mu.Unlock()
 	if old != nil {
 		old.feeding.Lock()
@@ -407,6 +408,7 @@ func (s *session) greet(t *turn, c *conn, connack *mqtt.Connack) {
 
 // welcomed begins to watch a connection that had its CONNACK.
 func (c *conn) welcomed(t *turn) {
+	c.lastSeen.Store(stamp(t.now)) // somebody may look as soon as it is known
 	c.flags.put(known, true)
 	silent := time.Duration(0)
 	if c.keepAlive > 0 {

@@ -30,10 +30,6 @@ func (b *Broker) load() error {
 		}
 		b.loadSession(t, x, wall)
 	}
-	for _, old := range replaced { // when all are there whom it may leave something to
-		old.setWill(t, nil)
-		old.end(t)
-	}
 	for x, err := range b.store.Retained() {
 		if err != nil {
 			return fmt.Errorf("broker: load: %w", err)
@@ -41,6 +37,12 @@ func (b *Broker) load() error {
 		b.retained.mu.Lock()
 		b.retained.put(t, b.message(x))
 		b.retained.mu.Unlock()
+	}
+	if t.staged != nil {
+		t.commit() // no record may come behind the end of its Session
+	}
+	for _, old := range replaced { // when all are there whom it may leave something to
+		old.end(t) // with its will, if the store still has it: nobody has published it
 	}
 	return nil
 }

@@ -176,9 +176,11 @@ func (c *conn) acknowledge(t *turn, p *mqtt.Publish, code mqtt.ReasonCode) error
 	case mqtt.QoS2:
 		if code.Failed() && c.version >= mqtt.V50 {
 			c.s.mu.Lock()
-			c.s.receiver.Pubrec(p.PacketID, code) // the flow ends here
-			c.flags.put(full, c.s.receiver.Quota() == 0)
-			c.s.stageRelease(t, p.PacketID)
+			if c.s.flight != nil { // the Session has not ended meanwhile
+				c.s.receiver.Pubrec(p.PacketID, code) // the flow ends here
+				c.flags.put(full, c.s.receiver.Quota() == 0)
+				c.s.stageRelease(t, p.PacketID)
+			}
 			c.s.mu.Unlock()
 		}
 		return c.ack(t, mqtt.TypePubrec, p.PacketID, code)

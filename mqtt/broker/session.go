@@ -346,7 +346,7 @@ func (s *session) finish(t *turn) {
 		s.mu.Unlock()
 		return
 	}
-	s.displace()
+	s.displace(t)
 	s.ended = true
 	subs, w := s.subs, s.will
 	if s.leaves() {

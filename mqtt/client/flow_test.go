@@ -174,14 +174,16 @@ func TestSubackDenied(t *testing.T) {
 			t.Errorf("got %v, %v", codes, err)
 		}
 		// One Reason Code for two filters breaks the standard [MQTT-3.9.3-1].
-		go func() {
+		var server sync.WaitGroup
+		defer server.Wait()
+		server.Go(func() {
 			s := next[*mqtt.Subscribe](p)
 			p.send(&mqtt.Suback{PacketID: s.PacketID, ReasonCodes: []mqtt.ReasonCode{1}})
 			if d := next[*mqtt.Disconnect](p); d.ReasonCode != mqtt.ProtocolError {
 				t.Errorf("DISCONNECT %v", d.ReasonCode)
 			}
 			p.closed()
-		}()
+		})
 		_, err = c.Subscribe(context.Background(), []mqtt.Subscription{{Filter: "a"}, {Filter: "b"}}, nil)
 		if _, ok := errors.AsType[*mqtt.Error](err); !ok {
 			t.Errorf("got %v", err)

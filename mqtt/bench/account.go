@@ -59,6 +59,7 @@ func (r *runner) report(ctx context.Context) *Report {
 	r.resumed(rep)
 	rep.Broker = r.cost.report(r.s.Watch, rep.Sent.N+rep.Delivered.N)
 	r.check.report(rep, t)
+	r.starved.report(&rep.Generator)
 	rep.judge(t.missed, t.due, r.rules(), r, r.s.InconclusiveOK)
 	return rep
 }

@@ -261,6 +261,7 @@ func (m *member) lost(err error) {
 	}
 	if m.down.Swap(true) {
 		r.refusedAgain.Add(1)
+		r.starved.add(err)
 		return
 	}
 	r.connected.Add(-1)

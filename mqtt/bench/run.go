@@ -122,6 +122,7 @@ type runner struct {
 	cut, reconnected        atomic.Int64
 	refusedAgain            atomic.Int64
 	failures, losses        causes
+	starved                 starved
 	refused                 causes
 	violations              violations
 	events                  events

@@ -143,6 +143,7 @@ func (r *runner) connectAll(ctx context.Context, p *phaseTally, members []*membe
 			r.failed.Add(1)
 			m.g.failed.Add(1)
 			r.failures.add(err)
+			r.starved.add(err)
 			select {
 			case causes <- err:
 			default:

@@ -193,7 +193,7 @@ func TestPreflight(t *testing.T) {
 		{preflight{clients: 900}, 1024, 32768, 60999, nil},
 		{preflight{clients: 1000}, 1024, 32768, 60999, []string{"ulimit -n 1064"}},
 		{preflight{clients: 500, ownBroker: true}, 1024, 32768, 60999, []string{"ulimit -n 1064"}},
-		{preflight{clients: 30000}, 1 << 20, 32768, 60999, []string{"sudo sysctl -w net.ipv4.ip_local_port_range='1024 65535'"}},
+		{preflight{clients: 30000}, 1 << 20, 32768, 60999, []string{"sudo sysctl -w net.ipv4.ip_local_port_range='1024 65535', or give --source-ip with 2 addresses"}},
 		{preflight{clients: 30000, sources: 2}, 1 << 20, 32768, 60999, nil},
 		{preflight{clients: 30000, descriptor: true}, 1 << 20, 32768, 60999, nil},
 		{preflight{clients: 200000}, 1 << 20, 1024, 65535, []string{"sudo sysctl -w net.ipv4.ip_local_port_range='1024 65535', and --source-ip with 4 addresses"}},

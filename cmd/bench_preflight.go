@@ -43,6 +43,8 @@ func (p preflight) shortage(files, low, high uint64) []need {
 		command := "sudo sysctl -w net.ipv4.ip_local_port_range='1024 65535'"
 		if n := (clients + 64511) / 64512; n > addresses {
 			command += fmt.Sprintf(", and --source-ip with %d addresses", n)
+		} else {
+			command += fmt.Sprintf(", or give --source-ip with %d addresses", (clients+ports-1)/ports)
 		}
 		all = append(all, need{"local ports", ports * addresses, clients, command})
 	}

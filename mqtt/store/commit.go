@@ -150,12 +150,9 @@ func (d *Disk) complete(out []outcome, idle bool) {
 // commit makes a group durable, or not, and hands over the outcomes.
 func (d *Disk) commit(group []request) {
 	begin := time.Now()
-	err := d.update(group, true)
+	err := d.add(group)
 	if errors.Is(err, ErrFull) {
-		// What only removes may still find room, and makes more.
-		if err := d.update(group, false); errors.Is(err, ErrFull) {
-			group = d.putOff(group)
-		}
+		group = d.removeOnly(group)
 	}
 	var out []outcome
 	ops, bytes, full := 0, 0, 0
@@ -191,23 +188,6 @@ func (d *Disk) commit(group []request) {
 	}
 }
 
-// putOff lets the batches of a group that add nothing wait for room, and
-// returns the others.
-func (d *Disk) putOff(group []request) []request {
-	var later, now []request
-	for _, r := range group {
-		if r.b.grows || r.b.err != nil {
-			now = append(now, r)
-		} else {
-			later = append(later, r)
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.pending = append(later, d.pending...)
-	return now
-}
-
 // What a transaction removes of ended sessions, with others' work and without. That makes at most one record per operation, and
 // so many more may go: where it is never quiet, what ended sessions leave behind does not pile up.
 const (
@@ -237,7 +217,7 @@ func (d *Disk) update(group []request, grow bool) error {
 	}
 	d.chooseFreelist()
 	limit := reclaimAlone
-	if len(group) > 0 {
+	if len(group) > 0 || !grow {
 		limit = reclaimBeside
 		for _, r := range group {
 			limit += len(r.b.ops)

@@ -74,10 +74,11 @@ type Disk struct {
 	reads       atomic.Uint64 // of queues
 
 	// The committer's.
-	txn    txn
-	buried []SessionID // ended in the current transaction
-	dead   []SessionID // ended, and their records are still there
-	stuck  bool        // the last transaction found the disk full
+	txn     txn
+	buried  []SessionID // ended in the current transaction
+	dead    []SessionID // ended, and their records are still there
+	stuck   bool        // the last transaction found the disk full
+	reserve reserve
 
 	commits uint64 // transactions
 
@@ -131,9 +132,14 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 		}
 	}
 	// Info looks at the mapping, and later that may be on the move.
-	d = &Disk{opt: opt, path: path, lock: lock, db: db, pageSize: db.Info().PageSize, wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
+	d = &Disk{opt: opt, path: path, lock: lock, db: db, pageSize: db.Info().PageSize, reserve: newReserve(dir), wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
+	d.reserve.hold()
 	d.txn = txn{d: d, fresh: map[uint64]*Message{}, refs: map[uint64]int{}}
-	if err := errors.Join(d.view(d.findLast), d.countOpening()); err != nil {
+	err = errors.Join(d.view(d.findLast), d.countOpening())
+	if errors.Is(err, ErrFull) && d.reserve.giveUp() {
+		err = d.countOpening()
+	}
+	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}

@@ -80,7 +80,9 @@
 // ErrFull is a batch that found no room: 0x97 for its client where there is such
 // a code, no answer where there is none. Nothing of it was written and nothing
 // else was touched; batches that only remove, or say that a connection has ended,
-// are kept until there is room.
+// are kept until there is room. They need some themselves: a file of 1 MiB beside
+// the database gives its place up for them, and while it is not there nothing is
+// added that would leave less than that in the database.
 // Anything else, and an error of a sync above all, is final: [Store.Err] returns
 // it, every Commit and ReadQueue fails with ErrFailed, and what is not
 // acknowledged then is for the clients to send again (0x80, or no answer). A

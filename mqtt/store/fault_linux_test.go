@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -95,6 +96,13 @@ func TestFullDisk(t *testing.T) {
 	d, s := openSwap(t, dir)
 	id, m := begin(t, d)
 	before := dump(t, d)
+	reserved := func(want bool) {
+		t.Helper()
+		if info, err := os.Stat(filepath.Join(dir, "reserve")); (err == nil && info.Size() == 1<<20) != want {
+			t.Errorf("the reserve: %v, want %t", err, want)
+		}
+	}
+	reserved(true)
 	s.become("/dev/full", os.O_RDWR)
 	for range 3 {
 		err := storetest.Write(d, func(b *store.Batch) {
@@ -120,6 +128,7 @@ func TestFullDisk(t *testing.T) {
 	if err := storetest.Write(d, func(b *store.Batch) { b.Retain(fresh) }); !errors.Is(err, store.ErrFull) {
 		t.Fatal(err)
 	}
+	reserved(false) // given up for what only removes
 	if n := d.Stats().Full; n < 4 {
 		t.Errorf("%d batches were refused", n)
 	}
@@ -131,6 +140,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	reserved(true)
 	for x, err := range d.Sessions() {
 		if err != nil || x.Left.UnixMilli() != 5 {
 			t.Errorf("%+v, %v", x, err)

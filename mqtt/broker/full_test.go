@@ -34,6 +34,10 @@ func TestReturnOnFullDisk(t *testing.T) {
 		for i := range 3 {
 			s.send(puback(s.message("t", fmt.Sprint(i)).PacketID))
 		}
+		s.send(&mqtt.Subscribe{PacketID: 7, Subscriptions: []mqtt.Subscription{{Filter: "t", QoS: 1}}}) // as ever
+		equal(t, "SUBACK", next[*mqtt.Suback](s).ReasonCodes[0], mqtt.ReasonCode(1))
+		s.send(&mqtt.Subscribe{PacketID: 7, Subscriptions: []mqtt.Subscription{{Filter: "t", QoS: 1}, {Filter: "new", QoS: 1}, {Filter: "new", QoS: 1}}})
+		equal(t, "SUBACK", fmt.Sprint(next[*mqtt.Suback](s).ReasonCodes), fmt.Sprint([]mqtt.ReasonCode{mqtt.QuotaExceeded, mqtt.QuotaExceeded, mqtt.QuotaExceeded}))
 		s.send(subscribeTo("more"))
 		equal(t, "SUBACK", next[*mqtt.Suback](s).ReasonCodes[0], mqtt.QuotaExceeded)
 		s.send(publish(mqtt.QoS0, 0, "t", "zero"))

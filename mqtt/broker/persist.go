@@ -51,8 +51,10 @@ type storing struct {
 	suback   *mqtt.Suback
 	retained []*subscription
 	added    []*subscription
-	err      error // why it is not durable
-	done     atomic.Bool
+	// Everything is subscribed to as it was, which is durable.
+	unchanged bool
+	err       error // why it is not durable
+	done      atomic.Bool
 }
 
 // maxOwed is how many turns of one client may wait for the store before no more
@@ -380,8 +382,12 @@ func (c *conn) entered(t *turn, k *storing) error {
 	return err
 }
 
-// takeBack makes a SUBSCRIBE fail that is not durable.
+// takeBack makes a SUBSCRIBE fail that is not durable. One that changes nothing is, on a full disk: a client that returns
+// and subscribes as always may take its queue.
 func (c *conn) takeBack(t *turn, k *storing) {
+	if k.unchanged && errors.Is(k.err, store.ErrFull) {
+		return
+	}
 	code := storeCode(k.err)
 	for i, have := range k.suback.ReasonCodes {
 		k.suback.ReasonCodes[i] = worse(have, code)

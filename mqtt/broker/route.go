@@ -34,6 +34,11 @@ func (sub *subscription) wire() mqtt.Subscription {
 		RetainAsPublished: sub.RetainAsPublished, RetainHandling: sub.RetainHandling}
 }
 
+// equals reports whether both ask for the same.
+func (sub *subscription) equals(other *subscription) bool {
+	return sub.wire() == other.wire() && sub.id == other.id
+}
+
 // ids is its Subscription Identifier, or none.
 func (sub *subscription) ids() []uint32 {
 	if sub.id[0] == 0 {

@@ -21,16 +21,19 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	id := p.Properties.NumberOr(mqtt.SubscriptionIdentifier, 0)
 	suback := &mqtt.Suback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Subscriptions))}
 	var retained, added []*subscription
+	unchanged := true
 	for i := range p.Subscriptions {
 		sub := newSubscription(c.s, &p.Subscriptions[i], id)
 		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
-		code, fresh, err := c.addSubscription(t, sub)
+		code, before, err := c.addSubscription(t, sub)
 		if err != nil {
 			return err
 		}
-		if fresh {
+		fresh := before == nil
+		if fresh && !code.Failed() {
 			added = append(added, sub)
 		}
+		unchanged = unchanged && (code.Failed() || !fresh && sub.equals(before))
 		suback.ReasonCodes[i] = code // [MQTT-3.8.4-6], [MQTT-3.8.4-7], [MQTT-3.9.3-1]
 		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; shared ones get none. In 3.1.1 it is always 0
 		// [MQTT-3.1.1: 3.3.1-6], [MQTT-3.1.1: 3.8.4-3].
@@ -39,7 +42,7 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 		}
 	}
 	if c.s.durable() {
-		c.storing = &storing{suback: suback, retained: retained, added: added}
+		c.storing = &storing{suback: suback, retained: retained, added: added, unchanged: unchanged}
 		t.wait = true
 		return errStoring
 	}
@@ -78,45 +81,45 @@ func (b *Broker) permits(p *mqtt.Subscribe, sub *mqtt.Subscription) error {
 func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
 
 // addSubscription makes sub one of the session's, in the place of one with the
-// same filter [MQTT-3.8.4-3]. fresh: there was none.
-func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode, fresh bool, err error) {
+// same filter [MQTT-3.8.4-3], before.
+func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode, before *subscription, err error) {
 	if topic.ValidateFilter(sub.filter) != nil {
 		// The packet is sound, this filter is not: the others may stand.
-		return mqtt.TopicFilterInvalid, false, nil
+		return mqtt.TopicFilterInvalid, nil, nil
 	}
 	group, inner, shared, err := topic.SplitShare(sub.filter)
 	if err != nil {
-		return mqtt.TopicFilterInvalid, false, nil
+		return mqtt.TopicFilterInvalid, nil, nil
 	}
 	if c.b.oversize(sub.filter) {
 		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())
-		return mqtt.TopicFilterInvalid, false, nil
+		return mqtt.TopicFilterInvalid, nil, nil
 	}
 	if c.version < mqtt.V50 {
 		var fault *mqtt.Error
 		asked := sub.wire()
 		if errors.As(c.b.permits(&mqtt.Subscribe{}, &asked), &fault) {
-			return fault.Code, false, nil
+			return fault.Code, nil, nil
 		}
 	}
 	s := c.s
 	if !s.maySubscribe(inner) {
-		return mqtt.NotAuthorized, false, nil
+		return mqtt.NotAuthorized, nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn != c {
-		return 0, false, errTakenOver
+		return 0, nil, errTakenOver
 	}
-	_, known := s.subs.get(sub.filter)
+	before, known := s.subs.get(sub.filter)
 	if !known && s.subs.len() >= c.b.limit().MaxSubscriptions {
 		c.b.exceeded(LimitSubscriptions, s.clientID, nil)
-		return mqtt.QuotaExceeded, false, nil
+		return mqtt.QuotaExceeded, nil, nil
 	}
 	if !known {
 		if !t.affords(sub.cost()) {
 			c.b.exceeded(LimitMemory, s.clientID, nil)
-			return mqtt.QuotaExceeded, false, nil
+			return mqtt.QuotaExceeded, nil, nil
 		}
 		t.tally.held += sub.cost()
 	}
@@ -127,7 +130,7 @@ func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode
 	} else {
 		c.b.subs.Set(inner, s, sub)
 	}
-	return mqtt.ReasonCode(sub.QoS), !known, nil
+	return mqtt.ReasonCode(sub.QoS), before, nil
 }
 
 // unroute takes a subscription out of the trees.

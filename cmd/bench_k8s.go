@@ -14,9 +14,8 @@ import (
 // The parts of Kubernetes' objects that a Job of shards needs.
 type (
 	k8sMeta struct {
-		Name        string            `yaml:"name,omitempty"`
-		Labels      map[string]string `yaml:"labels,omitempty"`
-		Annotations map[string]string `yaml:"annotations,omitempty"`
+		Name   string            `yaml:"name,omitempty"`
+		Labels map[string]string `yaml:"labels,omitempty"`
 	}
 	k8sConfigMap struct {
 		APIVersion string            `yaml:"apiVersion"`

@@ -332,10 +332,3 @@ func (ks *checks) slow(ip netip.Addr, now time.Time) bool {
 	f := ks.failing[ip]
 	return f.n >= slowAfter && now.Sub(f.since) <= slowFor
 }
-
-// total is how many checks there are.
-func (ks *checks) total() int {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	return ks.n
-}

@@ -279,3 +279,10 @@ func TestChecksHere(t *testing.T) {
 		equal(t, "checks", w.b.checks.total(), maxChecksHere)
 	})
 }
+
+// total is how many checks there are.
+func (ks *checks) total() int {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	return ks.n
+}

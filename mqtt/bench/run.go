@@ -133,6 +133,7 @@ type runner struct {
 
 	// Owned by Run's goroutine, as is what follows.
 	interval *tally // what the last gather brought, of all groups
+	unnoted  *tally // what is recorded and in no second yet
 	spare    *tally // empty
 	total    *tally // of what is recorded
 	phases   []*phaseTally
@@ -180,7 +181,7 @@ func newRunner(p Plan, progress func(Snapshot)) (*runner, error) {
 	r := &runner{
 		s: p, progress: progress, run: crc32.ChecksumIEEE([]byte(p.RunID)), began: time.Now(),
 		random: rand.New(rand.NewPCG(p.salted(), 0)), allSeen: make(chan struct{}), shares: make(map[string]*share),
-		total: &tally{}, interval: &tally{}, spare: &tally{}, places: make(chan struct{}, MaxConnecting),
+		total: &tally{}, interval: &tally{}, unnoted: &tally{}, spare: &tally{}, places: make(chan struct{}, MaxConnecting),
 	}
 	for i := range p.Steps {
 		for _, a := range p.Steps[i].Actions {
@@ -336,6 +337,7 @@ func (r *runner) gather(p *phaseTally, k kind) {
 	p.all.merge(r.interval)
 	if p.step.Record {
 		r.total.merge(r.interval)
+		r.unnoted.merge(r.interval)
 	} else {
 		r.total.mergeSetup(r.interval)
 	}
@@ -359,10 +361,11 @@ func (r *runner) collect(p *phaseTally, k kind, last time.Duration) {
 		return
 	}
 	gone := r.lost.Load()
-	t := r.interval
+	t := r.unnoted // with what came between two phases
 	if now-last < 100*time.Millisecond && t.sent+t.arrived == 0 {
 		return // the end of a phase right behind a second
 	}
+	defer t.reset()
 	e2e := t.sum(endToEnd0, endToEnd1, endToEnd2)
 	second := Second{
 		At: now - r.measuring(), Sent: t.sent, Acked: t.acked, Delivered: t.delivered, LagP99: t.quantile(99, lag),

@@ -158,7 +158,10 @@ var (
 )
 
 // Scram is one authentication, of which the server's side is here.
-type Scram struct{ conv *scram.ServerConversation }
+type Scram struct {
+	conv   *scram.ServerConversation
+	failed bool
+}
 
 // Scram begins an authentication. ok is false for a method that no user has a
 // verifier for. A user who has none is answered like one who has, and fails at
@@ -168,7 +171,7 @@ func (u *Users) Scram(method string) (s *Scram, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	return &Scram{server.NewConversation()}, true
+	return &Scram{conv: server.NewConversation()}, true
 }
 
 func (u *Users) scramServer(method string) (*scram.Server, bool) {
@@ -194,8 +197,17 @@ func (u *Users) scramServer(method string) (*scram.Server, bool) {
 
 // Step takes a message of the client and returns the server's next one. user is
 // "" until it has been proved, with the last message. The error is ErrProof or
-// ErrScram.
+// ErrScram, and nothing is taken after it.
 func (s *Scram) Step(message []byte) (answer []byte, user string, err error) {
+	if s.failed {
+		return nil, "", ErrScram
+	}
+	answer, user, err = s.step(message)
+	s.failed = err != nil
+	return answer, user, err
+}
+
+func (s *Scram) step(message []byte) (answer []byte, user string, err error) {
 	if len(message) > maxScram || !nonceFits(message) {
 		return nil, "", ErrScram
 	}

@@ -51,7 +51,7 @@ func vectorScram(t testing.TB, v vector) *Scram {
 	if !ok {
 		t.Fatal("no verifier")
 	}
-	return &Scram{server.WithNonceGenerator(func() string { return vectorServerNonce }).NewConversation()}
+	return &Scram{conv: server.WithNonceGenerator(func() string { return vectorServerNonce }).NewConversation()}
 }
 
 func TestScramVectors(t *testing.T) {
@@ -249,6 +249,7 @@ func FuzzScram(f *testing.F) {
 	v := vectors()[0]
 	f.Add([]byte(vectorFirst), []byte(vectorFinal+",p="+v.proof))
 	f.Add([]byte("y,a=user,n=user,r=,"), []byte("c=eSxhPXVzZXIs,r=,p="))
+	f.Add([]byte("r="), []byte("y,,n=0,r=0")) // nothing follows an error
 	f.Fuzz(func(t *testing.T, first, final []byte) {
 		s := vectorScram(t, v)
 		answer, user, err := s.Step(first)

@@ -1,8 +1,9 @@
+//go:build unix
+
 package bench
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"time"
 
@@ -12,9 +13,6 @@ import (
 // A command of a scenario does not hold up the end of a run, with all that it
 // has started.
 func TestHookEndsWithTheRun(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("the command is one of sh")
-	}
 	s := newStub()
 	sc := s.scenario()
 	sc.QoS = []mqtt.QoS{1}

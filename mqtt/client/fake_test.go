@@ -60,18 +60,26 @@ func (f *fake) dial(context.Context) (net.Conn, error) {
 	return ours, nil
 }
 
-// socket is dial for a loop.
-func (f *fake) socket() (net.Conn, error) {
+// sockets returns both ends of a TCP connection.
+func sockets() (ours, theirs net.Conn, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer l.Close()
-	ours, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		return nil, err
+	if ours, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		return nil, nil, err
 	}
-	theirs, err := l.Accept()
+	if theirs, err = l.Accept(); err != nil {
+		ours.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// socket is dial for a loop.
+func (f *fake) socket() (net.Conn, error) {
+	ours, theirs, err := sockets()
 	if err != nil {
 		return nil, err
 	}

@@ -167,18 +167,8 @@ func (b *breaker) dial(ctx context.Context) (net.Conn, error) {
 // relay returns a connection that is copied to and from nc until one of them
 // ends.
 func relay(nc net.Conn) (net.Conn, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ours, theirs, err := sockets()
 	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	ours, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		return nil, err
-	}
-	theirs, err := l.Accept()
-	if err != nil {
-		ours.Close()
 		return nil, err
 	}
 	pass := func(to, from net.Conn) {

@@ -185,7 +185,7 @@ func (c *conn) checkToken(k *access.Tokens, p *mqtt.Connect) error {
 			c.b.opt.Log.Info("token refused", "addr", c.tc.RemoteAddr().String(), "err", err)
 			return "", refuse(mqtt.BadUserNameOrPassword, "5.4.1", "the token is not accepted")
 		}
-		c.expires = c.b.timers.now() + min(time.Until(expires), farAway)
+		c.expires = coarsely(c.b.timers.now()+min(time.Until(expires), farAway)) + 1
 		return user, nil
 	})
 }

@@ -120,7 +120,8 @@ func (b *Broker) Serve(ctx context.Context, l *transport.Listener) error {
 // Accept returns the handler of a new Network Connection, whichever transport
 // made it.
 func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
-	c := &conn{b: b, tc: tc, accepted: b.timers.now() - tc.HandshakeTime()}
+	accepted := b.timers.now() - tc.HandshakeTime()
+	c := &conn{b: b, tc: tc, accepted: coarsely(accepted)}
 	b.mu.Lock()
 	b.conns.add(c)
 	closed := b.closed
@@ -128,7 +129,7 @@ func (b *Broker) Accept(tc *transport.Conn) transport.Handler {
 	b.mu.Unlock()
 	b.count.connections.Add(1)
 	b.count.accepted.Add(1)
-	b.timers.set(c, c.accepted+b.opt.ConnectTimeout)
+	b.timers.set(c, accepted+b.opt.ConnectTimeout)
 	b.tidy.arm()
 	if b.overTwice(b.limit(), closed, n, b.gate.arrive(tc.RemoteAddr()), tc.RemoteAddr()) {
 		tc.Abort(errShutdown)

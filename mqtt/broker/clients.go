@@ -60,7 +60,7 @@ type Client struct {
 	Connected bool
 	Address   string
 	Version   mqtt.Version
-	Since     time.Time // when the connection was made
+	Since     time.Time // when the connection was made, to a tenth of a second
 	KeepAlive time.Duration
 
 	Subscriptions         int
@@ -148,7 +148,7 @@ func (s *session) describe() (Client, bool) {
 	}
 	if nc := s.conn; nc != nil {
 		c.Connected, c.Version, c.KeepAlive = true, nc.version, time.Duration(nc.keepAlive)*time.Second
-		c.Since = s.b.timers.start.Add(nc.accepted)
+		c.Since = s.b.timers.start.Add(nc.accepted.at())
 		if a := nc.tc.RemoteAddr(); a != nil {
 			c.Address = a.String()
 		}

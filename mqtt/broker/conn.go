@@ -40,28 +40,28 @@ type conn struct {
 	storing    *storing   // a packet that waits for the store, nil: none
 	timer                 // connect timeout, then Keep Alive and expiry
 
-	accepted time.Duration // when the connection was made
-	expires  time.Duration // when the client's token does, 0: never; set before known
+	accepted coarse        // when the connection was made
+	expires  coarse        // when the client's token does, 0: never; set before known
 	feeding  sync.Mutex    // held while packets are handled; nothing is locked around it
 	lastSeen atomic.Uint32 // when a packet was last received, a stamp
 	owed     atomic.Int32  // answers that wait for the store
 	flags    flags
 
-	maxPacket  uint32       // the client's Maximum Packet Size
-	keepAlive  uint16       // in seconds, 0: none
-	version    mqtt.Version // 0 until CONNECT
-	noProblems bool         // Request Problem Information is 0
-	ended      bool         // nothing more is handled [MQTT-3.1.4-6]
-	admitted   bool         // gate counts it
+	maxPacket uint32       // the client's Maximum Packet Size
+	keepAlive uint16       // in seconds, 0: none
+	version   mqtt.Version // 0 until CONNECT
+	ended     bool         // nothing more is handled [MQTT-3.1.4-6]
 }
 
 // flags are what others than the goroutine that feeds a connection set or ask.
 type flags struct{ atomic.Uint32 }
 
 const (
-	known     = 1 << iota // s is set, for the timers' goroutine
-	displaced             // another connection has the session
-	full                  // QoS 2 takes up all of our Receive Maximum
+	known      = 1 << iota // s is set, for the timers' goroutine
+	displaced              // another connection has the session
+	full                   // QoS 2 takes up all of our Receive Maximum
+	noProblems             // Request Problem Information is 0
+	admitted               // gate counts it
 )
 
 func (f *flags) has(flag uint32) bool { return f.Load()&flag != 0 }
@@ -307,7 +307,7 @@ func (c *conn) goodbye(t *turn, code mqtt.ReasonCode, why string) {
 		return
 	}
 	d := &mqtt.Disconnect{ReasonCode: code}
-	if why != "" && !c.noProblems {
+	if why != "" && !c.flags.has(noProblems) {
 		d.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, why)}
 	}
 	if c.answer(t, d) != nil {
@@ -377,11 +377,11 @@ func (c *conn) Closed(err error) {
 // due is the deadline of a connection: CONNECT has not come, or nothing for
 // one and a half times the Keep Alive [MQTT-3.1.2-22].
 func (c *conn) due(now time.Duration) time.Duration {
-	limit, why, since := c.b.opt.ConnectTimeout, errConnectTimeout, c.accepted
+	limit, why, since := c.b.opt.ConnectTimeout, errConnectTimeout, c.accepted.at()
 	in := c.flags.has(known)
 	expires := time.Duration(0)
 	if in {
-		limit, why, since, expires = c.patience(), errKeepAlive, c.seen(now), c.expires
+		limit, why, since, expires = c.patience(), errKeepAlive, c.seen(now), c.expires.at()
 	}
 	switch at := since + limit; {
 	case expires != 0 && now >= expires:

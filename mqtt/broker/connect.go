@@ -107,7 +107,7 @@ func (c *conn) setUp(p *mqtt.Connect) {
 	if n, ok := p.Properties.Number(mqtt.MaximumPacketSize); ok && n > 0 {
 		c.maxPacket = n // 0 is an error, which is answered
 	}
-	c.noProblems = p.Properties.NumberOr(mqtt.RequestProblemInformation, 1) == 0
+	c.flags.put(noProblems, p.Properties.NumberOr(mqtt.RequestProblemInformation, 1) == 0)
 }
 
 // admit checks what the standard and the options require of a CONNECT. Any
@@ -152,8 +152,8 @@ func (c *conn) refuse(t *turn, p *mqtt.Connect, err error) {
 	if c.version < mqtt.V50 && !wasRefused {
 		return // 3.1.1 has no code for a broken packet [MQTT-3.1.1: 3.1.4-1], [MQTT-3.1.1: 3.2.2-6]
 	}
-	connack := &mqtt.Connack{ReasonCode: fault.Code} // [MQTT-3.1.1: 3.1.2-2]
-	if !c.noProblems && p.Version == mqtt.V50 {      // [MQTT-3.1.2-29]
+	connack := &mqtt.Connack{ReasonCode: fault.Code}       // [MQTT-3.1.1: 3.1.2-2]
+	if !c.flags.has(noProblems) && p.Version == mqtt.V50 { // [MQTT-3.1.2-29]
 		connack.Properties = mqtt.Properties{mqtt.Str(mqtt.ReasonString, fault.Text)}
 	}
 	if c.answer(t, connack) != nil { // [MQTT-3.2.2-19]
@@ -414,5 +414,5 @@ func (c *conn) welcomed(t *turn) {
 	if c.keepAlive > 0 {
 		silent = t.now + c.patience()
 	}
-	c.b.timers.set(c, earliest(silent, c.expires))
+	c.b.timers.set(c, earliest(silent, c.expires.at()))
 }

@@ -209,7 +209,7 @@ func (g *gate) leave(c *conn) {
 	g.depart(c.tc.RemoteAddr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !c.admitted {
+	if !c.flags.has(admitted) {
 		return
 	}
 	g.clients--
@@ -285,7 +285,7 @@ func (c *conn) enter(p *mqtt.Connect, user string) error {
 		c.b.exceeded(LimitUser, p.ClientID, c.tc.RemoteAddr())
 		return refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many connections of this user")
 	}
-	c.admitted = true
+	c.flags.put(admitted, true)
 	if user != "" {
 		c.limited().user = user
 	}

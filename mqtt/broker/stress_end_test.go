@@ -74,7 +74,7 @@ func testNothingIsLeftBehind(t *testing.T, engine string) {
 		return ""
 	})
 	b.timers.mu.Lock()
-	equal(t, "timers", len(b.timers.heap), 0)
+	equal(t, "timers", len(b.timers.conns.heap)+len(b.timers.sessions.heap)+len(b.timers.others.heap), 0)
 	b.timers.mu.Unlock()
 	stays.nc.Close()
 	b.stop()

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -15,70 +16,92 @@ type due interface {
 }
 
 // timer is the place of one deadline, embedded in its owner so that an idle
-// connection costs no timer of the runtime.
-type timer struct {
-	index int32 // in the heap, from 1; 0: not set
-	moved bool  // set was called since it was last due
-}
+// connection costs no timer of the runtime: the place in its heap, from 1, or 0
+// where it is not set, and whether set was called since it was last due.
+type timer struct{ state uint32 }
+
+const wasMoved = 1 << 31
 
 func (tm *timer) clock() *timer { return tm }
-
-// deadline is one in the heap.
-type deadline struct {
-	at    time.Duration
-	owner due
+func (tm *timer) place() int    { return int(tm.state &^ wasMoved) }
+func (tm *timer) putAt(i int)   { tm.state = tm.state&wasMoved | uint32(i) }
+func (tm *timer) moved() bool   { return tm.state&wasMoved != 0 }
+func (tm *timer) move(yes bool) {
+	if tm.state &^= wasMoved; yes {
+		tm.state |= wasMoved
+	}
 }
 
-// timers is the broker's clock: one goroutine, one heap. Its lock is a leaf.
+// deadline is one in a heap.
+type deadline[T due] struct {
+	at    time.Duration
+	owner T
+}
+
+// never is behind all deadlines.
+const never = time.Duration(math.MaxInt64)
+
+// deadlines is a heap of them. There is one for connections and one for sessions,
+// as an interface would take half as much again.
+type deadlines[T due] struct{ heap []deadline[T] }
+
+// timers is the broker's clock: one goroutine, a few heaps. Its lock is a leaf.
 type timers struct {
-	mu    sync.Mutex
-	heap  []deadline
-	start time.Time
-	wake  chan struct{}
+	mu       sync.Mutex
+	conns    deadlines[*conn]
+	sessions deadlines[*session]
+	others   deadlines[due]
+	start    time.Time
+	wake     chan struct{}
 }
 
 func newTimers() *timers {
 	return &timers{start: time.Now(), wake: make(chan struct{}, 1)}
 }
 
+// coarse is a time since the broker was made, in tenths of a second: a word is
+// enough for 13 years.
+type coarse uint32
+
+const tenth = time.Second / 10
+
+// coarsely rounds d down, at 0 and 13 years to what there is.
+func coarsely(d time.Duration) coarse { return coarse(max(0, min(d/tenth, math.MaxUint32))) }
+
+func (c coarse) at() time.Duration { return time.Duration(c) * tenth }
+
 // now is the time since the broker was made, never 0 and monotonic.
 func (t *timers) now() time.Duration { return time.Since(t.start) + 1 }
 
 // set gives x a new deadline, or takes it away when at is 0.
 func (t *timers) set(x due, at time.Duration) {
-	tm := x.clock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tm.moved = true
-	t.put(x, tm, at)
+	x.clock().move(true)
+	t.put(x, at)
 }
 
 // renew is set for what due returned, which a set meanwhile overrules.
 func (t *timers) renew(x due, at time.Duration) {
-	tm := x.clock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !tm.moved {
-		t.put(x, tm, at)
+	if !x.clock().moved() {
+		t.put(x, at)
 	}
 }
 
 // put is set with mu held.
-func (t *timers) put(x due, tm *timer, at time.Duration) {
-	i := int(tm.index) - 1
-	switch {
-	case at == 0 && i < 0:
-		return
-	case at == 0:
-		t.remove(i)
-		return
-	case i < 0:
-		t.heap = append(t.heap, deadline{})
-		t.up(len(t.heap)-1, deadline{at, x})
+func (t *timers) put(x due, at time.Duration) {
+	first := false
+	switch x := x.(type) {
+	case *conn:
+		first = t.conns.put(x, at)
+	case *session:
+		first = t.sessions.put(x, at)
 	default:
-		t.fix(i, deadline{at, x})
+		first = t.others.put(x, at)
 	}
-	if tm.index == 1 {
+	if first && at == t.first() {
 		select {
 		case t.wake <- struct{}{}:
 		default:
@@ -86,64 +109,99 @@ func (t *timers) put(x due, tm *timer, at time.Duration) {
 	}
 }
 
+// put reports whether x is the first now.
+func (h *deadlines[T]) put(x T, at time.Duration) bool {
+	tm := x.clock()
+	i := tm.place() - 1
+	switch {
+	case at == 0 && i < 0:
+		return false
+	case at == 0:
+		h.remove(i)
+		return false
+	case i < 0:
+		h.heap = append(h.heap, deadline[T]{})
+		h.up(len(h.heap)-1, deadline[T]{at, x})
+	default:
+		h.fix(i, deadline[T]{at, x})
+	}
+	return tm.place() == 1
+}
+
 // remove takes out what is at i, and puts the last in its place.
-func (t *timers) remove(i int) {
-	t.heap[i].owner.clock().index = 0
-	last := len(t.heap) - 1
-	d := t.heap[last]
-	t.heap[last] = deadline{}
-	t.heap = t.heap[:last]
+func (h *deadlines[T]) remove(i int) {
+	h.heap[i].owner.clock().putAt(0)
+	last := len(h.heap) - 1
+	d := h.heap[last]
+	h.heap[last] = deadline[T]{}
+	h.heap = h.heap[:last]
 	switch {
 	case last == 0:
-		t.heap = nil
+		h.heap = nil
 	case i < last:
-		t.fix(i, d)
+		h.fix(i, d)
 	}
 }
 
 // fix puts d in the place i, which is free, or where it belongs from there.
-func (t *timers) fix(i int, d deadline) {
-	if i > 0 && d.at < t.heap[(i-1)/2].at {
-		t.up(i, d)
+func (h *deadlines[T]) fix(i int, d deadline[T]) {
+	if i > 0 && d.at < h.heap[(i-1)/2].at {
+		h.up(i, d)
 	} else {
-		t.down(i, d)
+		h.down(i, d)
 	}
 }
 
 // up and down move a free place until d may take it.
-func (t *timers) up(i int, d deadline) {
+func (h *deadlines[T]) up(i int, d deadline[T]) {
 	for i > 0 {
 		above := (i - 1) / 2
-		if t.heap[above].at <= d.at {
+		if h.heap[above].at <= d.at {
 			break
 		}
-		t.lay(i, t.heap[above])
+		h.lay(i, h.heap[above])
 		i = above
 	}
-	t.lay(i, d)
+	h.lay(i, d)
 }
 
-func (t *timers) down(i int, d deadline) {
+func (h *deadlines[T]) down(i int, d deadline[T]) {
 	for {
 		below := 2*i + 1
-		if below >= len(t.heap) {
+		if below >= len(h.heap) {
 			break
 		}
-		if next := below + 1; next < len(t.heap) && t.heap[next].at < t.heap[below].at {
+		if next := below + 1; next < len(h.heap) && h.heap[next].at < h.heap[below].at {
 			below = next
 		}
-		if d.at <= t.heap[below].at {
+		if d.at <= h.heap[below].at {
 			break
 		}
-		t.lay(i, t.heap[below])
+		h.lay(i, h.heap[below])
 		i = below
 	}
-	t.lay(i, d)
+	h.lay(i, d)
 }
 
-func (t *timers) lay(i int, d deadline) {
-	t.heap[i] = d
-	d.owner.clock().index = int32(i + 1)
+func (h *deadlines[T]) lay(i int, d deadline[T]) {
+	h.heap[i] = d
+	d.owner.clock().putAt(i + 1)
+}
+
+// first is when the first is due, never if there is none.
+func (h *deadlines[T]) first() time.Duration {
+	if len(h.heap) == 0 {
+		return never
+	}
+	return h.heap[0].at
+}
+
+// pop takes the first out. There is one.
+func (h *deadlines[T]) pop() due {
+	x := h.heap[0].owner
+	h.remove(0)
+	x.clock().move(false)
+	return x
 }
 
 // run calls what is due until done is closed.
@@ -170,14 +228,20 @@ func (t *timers) run(done <-chan struct{}) {
 func (t *timers) next() (due, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.heap) == 0 {
-		return nil, time.Hour
+	at := t.first()
+	if wait := at - t.now(); wait > 0 {
+		return nil, min(wait, time.Hour)
 	}
-	first := t.heap[0]
-	if wait := first.at - t.now(); wait > 0 {
-		return nil, wait
+	switch at {
+	case t.conns.first():
+		return t.conns.pop(), 0
+	case t.sessions.first():
+		return t.sessions.pop(), 0
 	}
-	t.remove(0)
-	first.owner.clock().moved = false
-	return first.owner, 0
+	return t.others.pop(), 0
+}
+
+// first is when the first of all is due. mu is held.
+func (t *timers) first() time.Duration {
+	return min(t.conns.first(), t.sessions.first(), t.others.first())
 }

@@ -182,11 +182,11 @@ func (s *session) mayReceive(acl *access.ACL, topic string) bool {
 
 // maySubscribe asks whether a subscription could deliver anything.
 func (s *session) maySubscribe(filter string) bool {
-	acl := s.b.acl.Load()
+	acl := s.owner.b.acl.Load()
 	if acl == nil || s.rightsBy(acl).MaySubscribe(filter) {
 		return true
 	}
-	s.b.count.deniedSubscribe.Add(1)
-	s.b.opt.Log.Info("subscribe denied", "client", s.clientID, "user", s.owner.name, "filter", filter)
+	s.owner.b.count.deniedSubscribe.Add(1)
+	s.owner.b.opt.Log.Info("subscribe denied", "client", s.clientID, "user", s.owner.name, "filter", filter)
 	return false
 }

@@ -54,7 +54,7 @@ type Broker struct {
 	sessions map[string]*session
 	owners   map[string]*owner
 	conns    connList
-	serial   uint64
+	serial   uint32
 	closed   bool
 	empty    chan struct{} // closed when the last connection has gone after closing
 }
@@ -171,6 +171,7 @@ func (b *Broker) forgetSession(s *session) {
 
 // owner is who sessions belong to.
 type owner struct {
+	b        *Broker
 	name     string // of the user, "": anonymous clients
 	sessions int    // guarded by Broker.mu
 }
@@ -187,7 +188,7 @@ func (o *owner) count() int {
 func (b *Broker) own(user string) *owner {
 	o := b.owners[user]
 	if o == nil {
-		o = &owner{name: user}
+		o = &owner{b: b, name: user}
 		b.owners[user] = o
 	}
 	o.sessions++

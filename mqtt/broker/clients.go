@@ -47,7 +47,7 @@ func (s *session) counted() *traffic {
 
 // dropped counts a message that the session does not get.
 func (s *session) dropped(d drop) {
-	s.b.count.dropped[d].Add(1)
+	s.owner.b.count.dropped[d].Add(1)
 	s.counted().drops[d].Add(1)
 }
 
@@ -132,7 +132,7 @@ func (b *Broker) sessionsBehind(after string, n int) []*session {
 	}
 	b.mu.Unlock()
 	slices.SortFunc(h, func(a, b *session) int {
-		return cmp.Or(strings.Compare(a.clientID, b.clientID), cmp.Compare(b.serial, a.serial))
+		return cmp.Or(strings.Compare(a.clientID, b.clientID), int(int32(b.serial-a.serial)))
 	})
 	// A Client Identifier whose session was replaced meanwhile may be there twice.
 	return slices.CompactFunc(h, func(a, b *session) bool { return a.clientID == b.clientID })
@@ -148,7 +148,7 @@ func (s *session) describe() (Client, bool) {
 	}
 	if nc := s.conn; nc != nil {
 		c.Connected, c.Version, c.KeepAlive = true, nc.version, time.Duration(nc.keepAlive)*time.Second
-		c.Since = s.b.timers.start.Add(nc.accepted.at())
+		c.Since = s.owner.b.timers.start.Add(nc.accepted.at())
 		if a := nc.tc.RemoteAddr(); a != nil {
 			c.Address = a.String()
 		}

@@ -287,7 +287,7 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 		b.disown(s)
 	}
 	b.serial++
-	fresh := &session{b: b, serial: b.serial, clientID: p.ClientID, owner: b.own(user)}
+	fresh := &session{serial: b.serial, clientID: p.ClientID, owner: b.own(user)}
 	if b.store != nil {
 		fresh.keep = &keeper{next: b.store.First()}
 	}
@@ -364,7 +364,7 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	if w != nil && w.delay > 0 {
 		w = nil // resumed before its delay was over [MQTT-3.1.3-9]
 	}
-	b := s.b
+	b := s.owner.b
 	resumed := s.kept
 	connack.SessionPresent = resumed && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true

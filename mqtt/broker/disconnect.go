@@ -39,7 +39,7 @@ func (c *conn) detach(t *turn, shutdown bool) {
 	}
 	s.conn = nil
 	s.online.Store(nil)
-	if s.muted || shutdown && s.b.store == nil {
+	if s.muted || shutdown && s.owner.b.store == nil {
 		s.setWill(t, nil) // it was not accepted yet, or nobody is left
 	}
 	s.muted = false

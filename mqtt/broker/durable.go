@@ -183,7 +183,7 @@ func (s *session) stageEnqueue(t *turn, w queued) {
 	if d.group != nil {
 		share, s.keep.shared = d.group.share, true
 	}
-	k.batch.Enqueue(s.keep.id, w.at, store.Delivery{Message: d.m.kept(s.b), QoS: d.qos, Retain: d.retain, Identifiers: d.ids, Share: share})
+	k.batch.Enqueue(s.keep.id, w.at, store.Delivery{Message: d.m.kept(s.owner.b), QoS: d.qos, Retain: d.retain, Identifiers: d.ids, Share: share})
 	k.enqueued = append(k.enqueued, placed{s, w.at})
 	s.keep.pending = append(s.keep.pending, pending{at: w.at, k: k})
 }
@@ -269,7 +269,7 @@ func (s *session) forgetStored(t *turn) {
 
 // trim leaves to the disk what is too much for somebody who is away.
 func (s *session) trim(t *turn) {
-	if !s.durable() || s.flight == nil || s.conn != nil || s.b.store.Err() != nil {
+	if !s.durable() || s.flight == nil || s.conn != nil || s.owner.b.store.Err() != nil {
 		return
 	}
 	k := s.keep
@@ -298,9 +298,9 @@ func (o *onDisk) add(d *delivery, sign int) {
 func (s *session) refill() (now bool) {
 	k := s.keep
 	if k.disk.n > 0 {
-		if !k.reading && s.queue.n < liveWindow/4 && s.b.store.Err() == nil {
+		if !k.reading && s.queue.n < liveWindow/4 && s.owner.b.store.Err() == nil {
 			k.reading = true
-			s.b.reading.Add(1)
+			s.owner.b.reading.Add(1)
 			go s.readBack(k.id, k.disk.from)
 		}
 		return false
@@ -316,7 +316,7 @@ func (s *session) refill() (now bool) {
 
 // readBack reads a page of what is on disk.
 func (s *session) readBack(id store.SessionID, from store.Position) {
-	b := s.b
+	b := s.owner.b
 	defer b.reading.Done()
 	b.readers <- struct{}{}
 	page, err := b.store.ReadQueue(id, from, pageSize, pageBytes)
@@ -350,7 +350,7 @@ func (s *session) take(t *turn, page []store.Queued) {
 		if !k.late.empty() && q.Position >= k.late.front().at {
 			break
 		}
-		d := s.b.delivery(&q.Delivery)
+		d := s.owner.b.delivery(&q.Delivery)
 		s.queue.push(queued{d, q.Position})
 		t.hold(d)
 		k.disk.from = q.Position + 1
@@ -408,7 +408,7 @@ func (s *session) stageConnect(t *turn) bool {
 		id = &k.willID
 	}
 	if *id == 0 {
-		*id = s.b.store.NewSession()
+		*id = s.owner.b.store.NewSession()
 	}
 	t.stage().batch.PutSession(*id, s.record(time.Time{}))
 	return true
@@ -421,7 +421,7 @@ func (s *session) stageLeft() {
 		b := &store.Batch{}
 		s.keep.left = time.Now()
 		b.PutSession(s.keep.id, s.record(s.keep.left))
-		s.b.store.Commit(b, nil)
+		s.owner.b.store.Commit(b, nil)
 	}
 }
 
@@ -510,7 +510,7 @@ func (s *session) endStored(t *turn) {
 	case k.leaving || s.will != nil:
 		b := &store.Batch{} // before what publishes the will or hands over
 		b.PutSession(k.id, s.gone())
-		s.b.store.Commit(b, nil)
+		s.owner.b.store.Commit(b, nil)
 	default:
 		t.stage().batch.EndSession(k.id)
 	}

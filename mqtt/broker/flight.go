@@ -21,7 +21,7 @@ func (s *session) fly(t *turn) {
 		return
 	}
 	f := &flight{}
-	f.sender.UsePool(&s.b.pool)
+	f.sender.UsePool(&s.owner.b.pool)
 	f.sender.Resume(s.lastID)
 	f.sender.Reset(s.sendMax)
 	f.receiver.Reset(s.ourMax)
@@ -66,7 +66,7 @@ func (s *session) idle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != nil {
-		t := s.b.beginTurn(nil)
+		t := s.owner.b.beginTurn(nil)
 		s.rest(t)
 		t.end()
 	}

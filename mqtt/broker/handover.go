@@ -16,7 +16,7 @@ import (
 // leaves reports whether the Session has to hand over what the store has of it.
 // s.mu is held, as in all that does not say otherwise.
 func (s *session) leaves() bool {
-	return s.durable() && s.keep.shared && s.b.store.Err() == nil
+	return s.durable() && s.keep.shared && s.owner.b.store.Err() == nil
 }
 
 // leave is the end of the Session instead of EndSession. What is in flight at QoS 2
@@ -102,7 +102,7 @@ func (s *session) handOver(t *turn, q *store.Queued) {
 	if q.Share == "" || q.QoS == mqtt.QoS2 && q.Position <= s.keep.sent {
 		return // it ends with the Session
 	}
-	if d := s.b.delivery(&q.Delivery); d.group != nil {
+	if d := s.owner.b.delivery(&q.Delivery); d.group != nil {
 		d.group.handOver(t, d)
 		t.stage().batch.Done(s.keep.id, q.Position)
 	}

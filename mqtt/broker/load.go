@@ -52,7 +52,7 @@ func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 	b.mu.Lock()
 	owner := b.own(x.Username)
 	b.mu.Unlock()
-	s := &session{b: b, serial: b.serial, clientID: x.ClientID, owner: owner, kept: true, expiry: x.Expiry}
+	s := &session{serial: b.serial, clientID: x.ClientID, owner: owner, kept: true, expiry: x.Expiry}
 	s.keep = &keeper{id: x.ID, next: x.Next, sent: x.Sent, shared: x.Shared}
 	if s.keep.unsure = x.Unsure; x.Left.IsZero() { // it was connected: what was sent last is not known
 		s.keep.unsure = max(x.Unsure, x.Last.Opening())
@@ -82,17 +82,17 @@ func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 }
 
 func (s *session) loadSubscription(t *turn, x *store.Subscription) {
-	sub := newSubscription(s, &x.Subscription, x.Identifier)
-	group, inner, shared, err := topic.SplitShare(sub.filter)
+	group, inner, shared, err := topic.SplitShare(x.Filter)
 	if err != nil {
 		return
 	}
-	s.subs.set(sub)
+	want := s.wanted(&x.Subscription, x.Identifier)
+	sub := s.subs.set(&want)
 	t.tally.held += sub.cost()
 	if shared {
-		s.b.shared.join(group, inner, sub)
+		s.owner.b.shared.join(group, inner, sub)
 	} else {
-		s.b.subs.Set(inner, s, sub)
+		s.owner.b.subs.Put(&sub.entry)
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *session) loadDeadlines(t *turn, x *store.Saved, wall time.Time) {
 		s.will.at = soon(t.now, gone+s.will.delay, true)
 	}
 	s.endAt = soon(t.now, s.endAt, s.expiry != Never)
-	s.b.timers.set(s, earliest(s.willAt(), s.endAt))
+	s.owner.b.timers.set(s, earliest(s.willAt(), s.endAt))
 }
 
 // soon makes a deadline one that is to come: 0 would be none.

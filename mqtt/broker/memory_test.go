@@ -31,7 +31,7 @@ func (w *world) recount() (standing, moving int64) {
 		s.mu.Lock() // timers change it later
 		standing += sessionCost + int64(len(id)+len(s.owner.name))
 		for sub := range s.subs.all {
-			standing += subscriptionCost + int64(len(sub.filter)+128*max(0, topic.Levels(sub.filter)-4))
+			standing += subscriptionCost + int64(len(sub.filter())+128*max(0, topic.Levels(sub.filter())-4))
 		}
 		if s.will != nil {
 			standing += willCost + int64(len(s.will.Topic)+len(s.will.Payload)+s.will.Properties.Memory())

@@ -397,8 +397,8 @@ func (c *conn) takeBack(t *turn, k *storing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sub := range k.added {
-		if have, ok := s.subs.get(sub.filter); ok && have == sub {
-			s.subs.delete(sub.filter)
+		if have, ok := s.subs.get(sub.filter()); ok && have == sub {
+			s.subs.delete(sub.filter())
 			t.tally.held -= sub.cost()
 			c.b.unroute(sub)
 		}

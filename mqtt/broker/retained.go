@@ -150,10 +150,10 @@ func (r *retention) due(now time.Duration) time.Duration {
 // sendRetained sends the retained messages that sub matches, in the way of a
 // new subscription: RETAIN is 1, section 3.3.1.3 [MQTT-3.1.1: 3.3.1-8].
 func (b *Broker) sendRetained(t *turn, c *conn, sub *subscription) {
-	s := sub.s
+	s := sub.session()
 	s.hold(1)
 	defer s.hold(-1)
-	b.retained.tree.Match(sub.filter, func(name string, _ *message) bool {
+	b.retained.tree.Match(sub.filter(), func(name string, _ *message) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.conn != c {

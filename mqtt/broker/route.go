@@ -3,19 +3,20 @@ package broker
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"mqt/mqtt/access"
 
 	"mqt/mqtt"
+	"mqt/mqtt/topic"
 )
 
 // subscription is one Topic Filter of a session. It is immutable: subscribing
 // again makes another.
 type subscription struct {
-	s                 *session
-	filter            string    // as the client wrote it, $share/… included
+	entry             topic.Entry[*session, *subscription]
 	id                [1]uint32 // its Subscription Identifier, 0: none
 	QoS               mqtt.QoS
 	NoLocal           bool
@@ -23,14 +24,23 @@ type subscription struct {
 	RetainHandling    uint8
 }
 
-// newSubscription makes what a SUBSCRIBE asks for. id is 0 if it has none.
-func newSubscription(s *session, p *mqtt.Subscription, id uint32) *subscription {
-	return &subscription{s, p.Filter, [1]uint32{id}, p.QoS, p.NoLocal, p.RetainAsPublished, p.RetainHandling}
+// wanted is what a SUBSCRIBE asks for. id is 0 if it has none. subscriptions.set
+// makes a subscription of it.
+func (s *session) wanted(p *mqtt.Subscription, id uint32) subscription {
+	return subscription{topic.NewEntry[*session, *subscription](p.Filter, s, nil), [1]uint32{id}, p.QoS, p.NoLocal, p.RetainAsPublished, p.RetainHandling}
 }
+
+// made reports whether it is one: the zero value is none.
+func (sub *subscription) made() bool { return sub.session() != nil }
+
+// filter is as the client wrote it, $share/… included.
+func (sub *subscription) filter() string { return sub.entry.Filter() }
+
+func (sub *subscription) session() *session { return sub.entry.Key() }
 
 // wire is what SUBSCRIBE had.
 func (sub *subscription) wire() mqtt.Subscription {
-	return mqtt.Subscription{Filter: sub.filter, QoS: sub.QoS, NoLocal: sub.NoLocal,
+	return mqtt.Subscription{Filter: sub.filter(), QoS: sub.QoS, NoLocal: sub.NoLocal,
 		RetainAsPublished: sub.RetainAsPublished, RetainHandling: sub.RetainHandling}
 }
 
@@ -236,16 +246,16 @@ func (b *Broker) match(dst []route, t *turn, acl *access.ACL, topic string, from
 	t.matches = b.subs.AppendMatches(t.matches[:0], topic)
 	filters := 0
 	for i, sub := range t.matches {
-		if i == 0 || sub.filter != t.matches[i-1].filter {
+		if i == 0 || sub.filter() != t.matches[i-1].filter() {
 			filters++
 		}
-		if sub.NoLocal && sub.s == from {
+		if sub.NoLocal && sub.session() == from {
 			continue // [MQTT-3.8.3-3]
 		}
-		if !sub.s.mayReceive(acl, topic) {
+		if !sub.session().mayReceive(acl, topic) {
 			continue
 		}
-		dst = append(dst, route{s: sub.s, qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids()})
+		dst = append(dst, route{s: sub.session(), qos: sub.QoS, rap: sub.RetainAsPublished, ids: sub.ids()})
 	}
 	if filters < 2 {
 		return dst // one filter: each session is there once
@@ -256,7 +266,9 @@ func (b *Broker) match(dst []route, t *turn, acl *access.ACL, topic string, from
 // mergeRoutes makes one route of those to the same session: one copy, at the
 // highest QoS, with every identifier.
 func mergeRoutes(rs []route) []route {
-	slices.SortStableFunc(rs, func(a, b route) int { return cmp.Compare(a.s.serial, b.s.serial) })
+	slices.SortStableFunc(rs, func(a, b route) int {
+		return cmp.Or(cmp.Compare(a.s.serial, b.s.serial), strings.Compare(a.s.clientID, b.s.clientID))
+	})
 	out := rs[:0]
 	for i := 0; i < len(rs); {
 		r, n := rs[i], 1

@@ -14,9 +14,8 @@ import (
 // session is a Session, section 4.1: what is kept of a client while it has a
 // Network Connection [MQTT-4.1.0-1] and between two.
 type session struct {
-	b        *Broker
-	serial   uint64 // order of creation, for sorting
 	clientID string
+	owner    *owner
 	rights   atomic.Pointer[access.Rights]
 
 	// online is conn for those who hold no lock: QoS 0 goes straight to it.
@@ -26,15 +25,14 @@ type session struct {
 	waiting, waiting0 atomic.Int32
 	traffic           atomic.Pointer[traffic] // nil: none yet
 
-	owner   *owner
 	mu      sync.Mutex
 	conn    *conn   // nil: away
 	keep    *keeper // nil without a store
 	*flight         // nil while nothing is under way
-	subs    subscriptions
 	will    *will         // of the connection, or waiting for its delay
 	endAt   time.Duration // when the Session expires, 0: not
 	timer
+	serial  uint32        // order of creation, for sorting; it may begin anew
 	expiry  uint32        // Session Expiry Interval in seconds
 	sendMax uint16        // Receive Maximum of the client, as far as we use it
 	ourMax  uint16        // and the one it was given
@@ -43,6 +41,7 @@ type session struct {
 	ended   bool
 	muted   bool // conn has not had its CONNACK
 	kept    bool // it has been connected before
+	subs    subscriptions
 }
 
 // readiness is how fit a session is to be given a shared message.
@@ -96,7 +95,7 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
 	if s.flight == nil && !t.affordsToFly(c, d) {
 		s.dropped(dropMemory)
-		s.b.exceeded(LimitMemory, s.clientID, nil)
+		s.owner.b.exceeded(LimitMemory, s.clientID, nil)
 		return
 	}
 	s.fly(t)
@@ -151,7 +150,7 @@ func (c *conn) sendQoS0(t *turn, p *publication, retain bool, ids []uint32) {
 // whose frames it can share. false: there is no room now. s.mu is held.
 func (s *session) start(t *turn, c *conn, w queued, p *publication) bool {
 	d := w.d
-	if d.qos > mqtt.QoS0 && (s.sender.Quota() == 0 || s.flying > 0 && s.flying+d.size() > s.b.limit().MaxQueueBytes) {
+	if d.qos > mqtt.QoS0 && (s.sender.Quota() == 0 || s.flying > 0 && s.flying+d.size() > s.owner.b.limit().MaxQueueBytes) {
 		return false
 	}
 	var head, body []byte
@@ -214,7 +213,7 @@ func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
 // enqueue lets w wait, or drops it when the queue or the memory is full. s.mu is
 // held.
 func (s *session) enqueue(t *turn, w queued) {
-	b, d := s.b, w.d
+	b, d := s.owner.b, w.d
 	o := b.limit()
 	n, bytes := s.backlog()
 	switch {
@@ -276,7 +275,7 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 		case m.expired(t.now) && !s.sentBefore(w):
 			s.dropped(dropExpired)
 			s.finished(t, w)
-		case !s.mayReceive(s.b.acl.Load(), m.topic): // since it was queued
+		case !s.mayReceive(s.owner.b.acl.Load(), m.topic): // since it was queued
 			s.dropped(dropDenied)
 			s.finished(t, w)
 		case s.holdsBack(w) || !s.start(t, c, w, nil):
@@ -306,7 +305,7 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[queue
 		return
 	}
 	d := e.Value.d
-	if !s.mayReceive(s.b.acl.Load(), d.m.topic) { // any more
+	if !s.mayReceive(s.owner.b.acl.Load(), d.m.topic) { // any more
 		s.dropped(dropDenied)
 		s.forget(id, d.qos)
 		s.land(t, e.Value)
@@ -348,22 +347,23 @@ func (s *session) finish(t *turn) {
 	}
 	s.displace(t)
 	s.ended = true
-	subs, w := s.subs, s.will
+	subs, w := s.subs.list(), s.will
 	if s.leaves() {
 		s.leave(t)
 	}
 	left := s.unfinished(t)
 	s.endStored(t)
 	t.tally.held -= s.cost()
-	s.subs, s.will, s.flight = subscriptions{}, nil, nil
+	s.subs.clear()
+	s.will, s.flight = nil, nil
 	s.waiting.Store(-1)
 	s.waiting0.Store(0)
-	s.b.timers.set(s, 0)
+	s.owner.b.timers.set(s, 0)
 	s.mu.Unlock()
 
-	s.b.forgetSession(s)
-	for sub := range subs.all {
-		s.b.unroute(sub)
+	s.owner.b.forgetSession(s)
+	for _, sub := range subs {
+		s.owner.b.unroute(sub)
 	}
 	if len(left) > 0 {
 		t.apart(func() {
@@ -373,7 +373,7 @@ func (s *session) finish(t *turn) {
 		})
 	}
 	if w != nil {
-		s.b.publishWill(t, s, w)
+		s.owner.b.publishWill(t, s, w)
 	}
 }
 
@@ -417,7 +417,7 @@ func (s *session) unfinished(t *turn) []*delivery {
 
 // due is the session's deadline: its will's delay is over, or the Session is.
 func (s *session) due(now time.Duration) time.Duration {
-	t := s.b.beginTurn(nil)
+	t := s.owner.b.beginTurn(nil)
 	defer t.end()
 	s.mu.Lock()
 	if s.conn != nil || s.ended {
@@ -436,7 +436,7 @@ func (s *session) due(now time.Duration) time.Duration {
 	next := earliest(s.willAt(), s.endAt)
 	s.mu.Unlock()
 	if w != nil {
-		s.b.publishWill(t, s, w)
+		s.owner.b.publishWill(t, s, w)
 	}
 	return next
 }

@@ -39,10 +39,10 @@ func (sh *shares) join(name, filter string, sub *subscription) {
 	defer sh.mu.Unlock()
 	g, ok := sh.tree.Get(filter, name)
 	if !ok {
-		g = &group{name: name, filter: filter, share: sub.filter}
+		g = &group{name: name, filter: filter, share: sub.filter()}
 	}
 	g.mu.Lock()
-	i := g.find(sub.s)
+	i := g.find(sub.session())
 	if i >= 0 {
 		g.members[i] = sub
 	} else {
@@ -83,7 +83,7 @@ func (sh *shares) leave(name, filter string, s *session) {
 }
 
 func (g *group) find(s *session) int {
-	return slices.IndexFunc(g.members, func(m *subscription) bool { return m.s == s })
+	return slices.IndexFunc(g.members, func(m *subscription) bool { return m.session() == s })
 }
 
 // choose picks the member that gets the next message: in turn among those who
@@ -96,7 +96,7 @@ func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
 	best, rank := -1, gone
 	for k := range g.members {
 		i := (g.next + k) % len(g.members)
-		if r := g.members[i].s.readiness(); r > rank && g.members[i].s.mayReceive(acl, topic) {
+		if r := g.members[i].session().readiness(); r > rank && g.members[i].session().mayReceive(acl, topic) {
 			if best, rank = i, r; r == ready {
 				break
 			}
@@ -107,7 +107,7 @@ func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
 	}
 	g.next = (best + 1) % len(g.members)
 	m := g.members[best]
-	return route{s: m.s, qos: m.QoS, rap: m.RetainAsPublished, ids: m.ids(), group: g}, true
+	return route{s: m.session(), qos: m.QoS, rap: m.RetainAsPublished, ids: m.ids(), group: g}, true
 }
 
 // deliver sends p to one member. One whose Session has ended since it was

@@ -23,21 +23,24 @@ func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	var retained, added []*subscription
 	unchanged := true
 	for i := range p.Subscriptions {
-		sub := newSubscription(c.s, &p.Subscriptions[i], id)
-		sub.QoS = min(sub.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
-		code, before, err := c.addSubscription(t, sub)
+		want := c.s.wanted(&p.Subscriptions[i], id)
+		want.QoS = min(want.QoS, *c.b.opt.MaximumQoS) // [MQTT-3.2.2-10]
+		sub, before, code, err := c.addSubscription(t, &want)
 		if err != nil {
 			return err
 		}
+		suback.ReasonCodes[i] = code // [MQTT-3.8.4-6], [MQTT-3.8.4-7], [MQTT-3.9.3-1]
+		if code.Failed() {
+			continue
+		}
 		fresh := before == nil
-		if fresh && !code.Failed() {
+		if fresh && c.s.durable() {
 			added = append(added, sub)
 		}
-		unchanged = unchanged && (code.Failed() || !fresh && sub.equals(before))
-		suback.ReasonCodes[i] = code // [MQTT-3.8.4-6], [MQTT-3.8.4-7], [MQTT-3.9.3-1]
+		unchanged = unchanged && !fresh && sub.equals(before)
 		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; shared ones get none. In 3.1.1 it is always 0
 		// [MQTT-3.1.1: 3.3.1-6], [MQTT-3.1.1: 3.8.4-3].
-		if !code.Failed() && (sub.RetainHandling == 0 || sub.RetainHandling == 1 && fresh) && !isShared(sub.filter) {
+		if (sub.RetainHandling == 0 || sub.RetainHandling == 1 && fresh) && !isShared(sub.filter()) {
 			retained = append(retained, sub)
 		}
 	}
@@ -80,64 +83,64 @@ func (b *Broker) permits(p *mqtt.Subscribe, sub *mqtt.Subscription) error {
 
 func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
 
-// addSubscription makes sub one of the session's, in the place of one with the
-// same filter [MQTT-3.8.4-3], before.
-func (c *conn) addSubscription(t *turn, sub *subscription) (code mqtt.ReasonCode, before *subscription, err error) {
-	if topic.ValidateFilter(sub.filter) != nil {
+// addSubscription makes what is wanted a subscription of the session, sub, in the
+// place of one with the same filter [MQTT-3.8.4-3], before.
+func (c *conn) addSubscription(t *turn, want *subscription) (sub, before *subscription, code mqtt.ReasonCode, err error) {
+	if topic.ValidateFilter(want.filter()) != nil {
 		// The packet is sound, this filter is not: the others may stand.
-		return mqtt.TopicFilterInvalid, nil, nil
+		return nil, nil, mqtt.TopicFilterInvalid, nil
 	}
-	group, inner, shared, err := topic.SplitShare(sub.filter)
+	group, inner, shared, err := topic.SplitShare(want.filter())
 	if err != nil {
-		return mqtt.TopicFilterInvalid, nil, nil
+		return nil, nil, mqtt.TopicFilterInvalid, nil
 	}
-	if c.b.oversize(sub.filter) {
+	if c.b.oversize(want.filter()) {
 		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())
-		return mqtt.TopicFilterInvalid, nil, nil
+		return nil, nil, mqtt.TopicFilterInvalid, nil
 	}
 	if c.version < mqtt.V50 {
 		var fault *mqtt.Error
-		asked := sub.wire()
+		asked := want.wire()
 		if errors.As(c.b.permits(&mqtt.Subscribe{}, &asked), &fault) {
-			return fault.Code, nil, nil
+			return nil, nil, fault.Code, nil
 		}
 	}
 	s := c.s
 	if !s.maySubscribe(inner) {
-		return mqtt.NotAuthorized, nil, nil
+		return nil, nil, mqtt.NotAuthorized, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn != c {
-		return 0, nil, errTakenOver
+		return nil, nil, 0, errTakenOver
 	}
-	before, known := s.subs.get(sub.filter)
+	before, known := s.subs.get(want.filter())
 	if !known && s.subs.len() >= c.b.limit().MaxSubscriptions {
 		c.b.exceeded(LimitSubscriptions, s.clientID, nil)
-		return mqtt.QuotaExceeded, nil, nil
+		return nil, nil, mqtt.QuotaExceeded, nil
 	}
 	if !known {
-		if !t.affords(sub.cost()) {
+		if !t.affords(want.cost()) {
 			c.b.exceeded(LimitMemory, s.clientID, nil)
-			return mqtt.QuotaExceeded, nil, nil
+			return nil, nil, mqtt.QuotaExceeded, nil
 		}
-		t.tally.held += sub.cost()
+		t.tally.held += want.cost()
 	}
-	s.subs.set(sub)
+	sub = s.subs.set(want)
 	s.stageSubscribe(t, sub)
 	if shared {
 		c.b.shared.join(group, inner, sub)
 	} else {
-		c.b.subs.Set(inner, s, sub)
+		c.b.subs.Put(&sub.entry)
 	}
-	return mqtt.ReasonCode(sub.QoS), before, nil
+	return sub, before, mqtt.ReasonCode(sub.QoS), nil
 }
 
 // unroute takes a subscription out of the trees.
 func (b *Broker) unroute(sub *subscription) {
-	if group, inner, shared, _ := topic.SplitShare(sub.filter); shared {
-		b.shared.leave(group, inner, sub.s)
+	if group, inner, shared, _ := topic.SplitShare(sub.filter()); shared {
+		b.shared.leave(group, inner, sub.session())
 		return
 	}
-	b.subs.Delete(sub.filter, sub.s)
+	b.subs.Delete(sub.filter(), sub.session())
 }

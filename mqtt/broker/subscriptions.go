@@ -1,6 +1,10 @@
 package broker
 
-import "slices"
+import (
+	"slices"
+
+	"mqt/mqtt/topic"
+)
 
 // fewSubscriptions is how many a session keeps in a list. Most clients have one
 // or two, for which a map costs more than everything else of the session.
@@ -9,8 +13,11 @@ const fewSubscriptions = 8
 // subscriptions are those of one session by Topic Filter. Guarded by
 // session.mu.
 type subscriptions struct {
-	one  *subscription
-	more *moreSubscriptions // instead of one, once there was more
+	more *moreSubscriptions // nil: there was none but first
+
+	// The first that a session makes is part of it, as many never make another. When
+	// it has ended it is not used again: others may still look at it.
+	first subscription
 }
 
 type moreSubscriptions struct {
@@ -22,7 +29,7 @@ func (ss *subscriptions) len() int {
 	switch {
 	case ss.more != nil:
 		return len(ss.more.few) + len(ss.more.many)
-	case ss.one != nil:
+	case ss.first.made():
 		return 1
 	}
 	return 0
@@ -32,8 +39,8 @@ func (ss *subscriptions) get(filter string) (*subscription, bool) {
 	if ss.more != nil {
 		return ss.more.get(filter)
 	}
-	if ss.one != nil && ss.one.filter == filter {
-		return ss.one, true
+	if ss.first.made() && ss.first.filter() == filter {
+		return &ss.first, true
 	}
 	return nil, false
 }
@@ -50,27 +57,34 @@ func (m *moreSubscriptions) get(filter string) (*subscription, bool) {
 }
 
 func (m *moreSubscriptions) find(filter string) int {
-	return slices.IndexFunc(m.few, func(sub *subscription) bool { return sub.filter == filter })
+	return slices.IndexFunc(m.few, func(sub *subscription) bool { return sub.filter() == filter })
 }
 
-// set adds sub, or puts it in the place of one with the same filter.
-func (ss *subscriptions) set(sub *subscription) {
-	switch {
-	case ss.more != nil:
-		ss.more.set(sub)
-	case ss.one == nil || ss.one.filter == sub.filter:
-		ss.one = sub
-	default:
-		ss.one, ss.more = nil, &moreSubscriptions{few: []*subscription{ss.one, sub}}
+// set makes what is wanted a subscription, in the place of one with the same
+// filter.
+func (ss *subscriptions) set(want *subscription) *subscription {
+	sub := &ss.first
+	if ss.more != nil || sub.made() {
+		sub = &subscription{}
 	}
+	*sub = *want
+	sub.entry = topic.NewEntry(want.filter(), want.session(), sub)
+	if sub == &ss.first {
+		return sub
+	}
+	if ss.more == nil {
+		ss.more = &moreSubscriptions{few: []*subscription{&ss.first}}
+	}
+	ss.more.set(sub)
+	return sub
 }
 
 func (m *moreSubscriptions) set(sub *subscription) {
 	if m.many != nil {
-		m.many[sub.filter] = sub
+		m.many[sub.filter()] = sub
 		return
 	}
-	if i := m.find(sub.filter); i >= 0 {
+	if i := m.find(sub.filter()); i >= 0 {
 		m.few[i] = sub
 		return
 	}
@@ -78,7 +92,7 @@ func (m *moreSubscriptions) set(sub *subscription) {
 	if len(m.few) > fewSubscriptions {
 		m.many = make(map[string]*subscription, 2*fewSubscriptions)
 		for _, sub := range m.few {
-			m.many[sub.filter] = sub
+			m.many[sub.filter()] = sub
 		}
 		m.few = nil
 	}
@@ -87,8 +101,8 @@ func (m *moreSubscriptions) set(sub *subscription) {
 func (ss *subscriptions) delete(filter string) {
 	switch m := ss.more; {
 	case m == nil:
-		if ss.one != nil && ss.one.filter == filter {
-			ss.one = nil
+		if _, ok := ss.get(filter); ok {
+			ss.clear()
 		}
 	case m.many != nil:
 		delete(m.many, filter)
@@ -97,17 +111,33 @@ func (ss *subscriptions) delete(filter string) {
 			m.few = slices.Delete(m.few, i, i+1)
 		}
 	}
-	if ss.more != nil && ss.len() == 0 {
-		ss.more = nil
+	if m := ss.more; m != nil && ss.len() == 0 {
+		*m = moreSubscriptions{}
 	}
+}
+
+// clear forgets all of them.
+func (ss *subscriptions) clear() {
+	if ss.len() > 0 {
+		ss.more = &moreSubscriptions{}
+	}
+}
+
+// list returns them in no order.
+func (ss *subscriptions) list() []*subscription {
+	list := make([]*subscription, 0, ss.len())
+	for sub := range ss.all {
+		list = append(list, sub)
+	}
+	return list
 }
 
 // all yields them in no order. They may not be changed meanwhile.
 func (ss *subscriptions) all(yield func(*subscription) bool) {
-	if ss.one != nil {
-		yield(ss.one)
-	}
 	if ss.more == nil {
+		if ss.first.made() {
+			yield(&ss.first)
+		}
 		return
 	}
 	for _, sub := range ss.more.few {

@@ -45,14 +45,39 @@ type filterNode[K comparable, V any] struct {
 	below    subscribers[K, V] // of filters that go on with "#" and end
 }
 
+// Entry is a filter, a key and a value for FilterTree.Put, for whoever wants to hold
+// them in something larger: most filters have one subscriber and no wildcard, and are
+// then spared an object. It never changes, and must not be copied over once it was put.
+type Entry[K comparable, V any] struct {
+	item item[only[K, V]]
+}
+
+// NewEntry returns an Entry that is in no tree.
+func NewEntry[K comparable, V any](filter string, key K, value V) Entry[K, V] {
+	return Entry[K, V]{item[only[K, V]]{filter, only[K, V]{key, value}}}
+}
+
+// Filter returns the filter, "" of the zero value.
+func (e *Entry[K, V]) Filter() string { return e.item.key }
+
+// Key returns the key.
+func (e *Entry[K, V]) Key() K { return e.item.body.key }
+
 // Set stores value under filter and key, in the place of any old value.
 func (t *FilterTree[K, V]) Set(filter string, key K, value V) (old V, replaced bool) {
+	e := NewEntry(filter, key, value)
+	return t.Put(&e)
+}
+
+// Put is Set for what is in e, which the tree may refer to from now on, also for a
+// while after it was deleted or replaced.
+func (t *FilterTree[K, V]) Put(e *Entry[K, V]) (old V, replaced bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if hasWildcard(filter) {
-		old, replaced = t.root.reach(filter).set(key, value)
+	if it := &e.item; hasWildcard(it.key) {
+		old, replaced = t.root.reach(it.key).set(it.body.key, it.body.value)
 	} else {
-		old, replaced = t.setExact(filter, key, value)
+		old, replaced = t.putExact(it)
 	}
 	if !replaced {
 		t.size.Add(1)
@@ -61,24 +86,24 @@ func (t *FilterTree[K, V]) Set(filter string, key K, value V) (old V, replaced b
 	return old, replaced
 }
 
-func (t *FilterTree[K, V]) setExact(filter string, key K, value V) (old V, replaced bool) {
-	h := hash(filter)
-	if it := t.crowds.find(h, filter); it != nil {
-		return it.body.set(key, value)
+func (t *FilterTree[K, V]) putExact(next *item[only[K, V]]) (old V, replaced bool) {
+	h := hash(next.key)
+	if it := t.crowds.find(h, next.key); it != nil {
+		return it.body.set(next.body.key, next.body.value)
 	}
-	it := t.exact.find(h, filter)
+	it := t.exact.find(h, next.key)
 	switch {
 	case it == nil:
-		t.exact.add(h, &item[only[K, V]]{filter, only[K, V]{key, value}})
-	case it.body.key == key:
-		t.exact.replace(h, &item[only[K, V]]{it.key, only[K, V]{key, value}})
+		t.exact.add(h, next)
+	case it.body.key == next.body.key:
+		t.exact.replace(h, next)
 		return it.body.value, true
 	default:
 		crowd := &item[subscribers[K, V]]{key: it.key}
 		crowd.body.set(it.body.key, it.body.value)
-		crowd.body.set(key, value)
+		crowd.body.set(next.body.key, next.body.value)
 		t.crowds.add(h, crowd) // seen when the other is gone
-		t.exact.remove(h, filter)
+		t.exact.remove(h, next.key)
 	}
 	return old, false
 }

@@ -26,9 +26,9 @@ type session struct {
 	traffic           atomic.Pointer[traffic] // nil: none yet
 
 	mu      sync.Mutex
-	conn    *conn   // nil: away
-	keep    *keeper // nil without a store
-	*flight         // nil while nothing is under way
+	conn    *conn         // nil: away
+	keep    *keeper       // nil without a store
+	*flight               // nil while nothing is under way
 	will    *will         // of the connection, or waiting for its delay
 	endAt   time.Duration // when the Session expires, 0: not
 	timer

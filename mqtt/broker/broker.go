@@ -51,7 +51,7 @@ type Broker struct {
 	retries    retries
 
 	mu       sync.Mutex
-	sessions map[string]*session
+	sessions sessionTable
 	owners   map[string]*owner
 	conns    connList
 	serial   uint32
@@ -68,7 +68,7 @@ func New(o Options) (*Broker, error) {
 		opt:      o.withDefaults(),
 		timers:   newTimers(),
 		done:     make(chan struct{}),
-		sessions: make(map[string]*session),
+		sessions: newSessionTable(),
 		owners:   make(map[string]*owner),
 		empty:    make(chan struct{}),
 		checks:   newChecks(),
@@ -163,8 +163,8 @@ func (b *Broker) forgetConn(c *conn) {
 func (b *Broker) forgetSession(s *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.sessions[s.clientID] == s {
-		delete(b.sessions, s.clientID)
+	if b.sessions.get(s.clientID) == s {
+		b.sessions.delete(s)
 		b.disown(s)
 	}
 }

@@ -78,9 +78,6 @@ type Client struct {
 // MaxClients is how many Clients returns at most.
 const MaxClients = 1000
 
-// scanned is how many sessions Clients looks at before others may have the lock.
-const scanned = 512
-
 // Clients returns the sessions, with and without a connection, in the order of
 // their Client Identifiers: the first n, MaxClients at most, behind after, which
 // need not be there. Whoever asks holds nobody up for long: it is a look at each
@@ -110,27 +107,24 @@ func (h *byClientID) Pop() any {
 	return s
 }
 
-// sessionsBehind finds the first n sessions behind after, in order. The map may
-// change where the lock is given away: what is there all the time is found.
+// sessionsBehind finds the first n sessions behind after, in order. Between two
+// parts of the table others have the lock: what is there all the time is found.
 func (b *Broker) sessionsBehind(after string, n int) []*session {
 	var h byClientID
-	seen := 0
-	b.mu.Lock()
-	for id, s := range b.sessions {
-		if id > after && n > 0 {
-			if len(h) < n {
+	for i := range b.sessions.parts {
+		b.mu.Lock()
+		for s := range b.sessions.parts[i].all {
+			switch id := s.clientID; {
+			case id <= after || n <= 0:
+			case len(h) < n:
 				heap.Push(&h, s)
-			} else if id < h[0].clientID {
+			case id < h[0].clientID:
 				h[0] = s
 				heap.Fix(&h, 0)
 			}
 		}
-		if seen++; seen%scanned == 0 {
-			b.mu.Unlock()
-			b.mu.Lock()
-		}
+		b.mu.Unlock()
 	}
-	b.mu.Unlock()
 	slices.SortFunc(h, func(a, b *session) int {
 		return cmp.Or(strings.Compare(a.clientID, b.clientID), int(int32(b.serial-a.serial)))
 	})

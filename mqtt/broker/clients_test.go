@@ -47,7 +47,7 @@ func TestClients(t *testing.T) {
 // while others come and go.
 func TestClientsByPages(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {
-		const n = 3*scanned + 7
+		const n = 1543
 		for i := range n {
 			p, _ := w.connect(mqtt.V50, fmt.Sprintf("%05d", i), persistent)
 			p.drop()

@@ -266,7 +266,7 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 	if b.closed {
 		return nil, nil, refuse(mqtt.ServerUnavailable, "3.2.2.2", "the server is shutting down")
 	}
-	s = b.sessions[p.ClientID]
+	s = b.sessions.get(p.ClientID)
 	if s != nil && !s.over(b.timers.now()) {
 		switch {
 		case s.owner.name != user && s.owner.name != "":
@@ -275,7 +275,7 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 			return s, nil, nil
 		}
 	}
-	if s == nil && len(b.sessions) >= b.limit().MaxSessions {
+	if s == nil && b.sessions.len() >= b.limit().MaxSessions {
 		b.exceeded(LimitSessions, p.ClientID, nil)
 		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
 	}
@@ -292,7 +292,7 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 		fresh.keep = &keeper{next: b.store.First()}
 	}
 	t.tally.held += recordCost(p.ClientID, user)
-	b.sessions[p.ClientID] = fresh
+	b.sessions.put(fresh)
 	return fresh, s, nil
 }
 

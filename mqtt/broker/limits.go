@@ -296,6 +296,6 @@ func (c *conn) enter(p *mqtt.Connect, user string) error {
 func (b *Broker) connected(clientID, user string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.sessions[clientID]
+	s := b.sessions.get(clientID)
 	return s != nil && s.owner.name == user && s.online.Load() != nil
 }

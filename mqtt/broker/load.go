@@ -20,7 +20,7 @@ func (b *Broker) load() error {
 		if err != nil {
 			return fmt.Errorf("broker: load: %w", err)
 		}
-		if old := b.sessions[x.ClientID]; old != nil {
+		if old := b.sessions.get(x.ClientID); old != nil {
 			// The power failed between a new Session and the end of the one before it:
 			// the store gives them in the order of their age.
 			replaced = append(replaced, old)
@@ -61,7 +61,7 @@ func (b *Broker) loadSession(t *turn, x *store.Saved, wall time.Time) {
 	t.tally.held += recordCost(x.ClientID, x.Username)
 	t.tally.waiting += int64(x.Count)
 	b.mu.Lock()
-	b.sessions[x.ClientID] = s
+	b.sessions.put(s)
 	b.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 // What a thing takes beside its texts, about: the struct, its places in maps and
 // trees.
 const (
-	sessionCost      = 256 // 176 with the first subscription, in a map at 25 in 38, a deadline while nobody is there
+	sessionCost      = 256 // 176 with the first subscription, in a table, a deadline while nobody is there
 	flightCost       = 208
 	willCost         = 128
 	subscriptionCost = 208 // 48 or a part of the session, 48 in a tree, its slot there, its place in a list or map; and nodes
@@ -158,7 +158,7 @@ func (t *turn) affordsToFly(c *conn, d *delivery) bool {
 // case: reading makes room.
 func (b *Broker) affordsSession(t *turn, p *mqtt.Connect, user string, addr net.Addr) error {
 	b.mu.Lock()
-	s := b.sessions[p.ClientID]
+	s := b.sessions.get(p.ClientID)
 	known := s != nil && s.owner.name == user
 	b.mu.Unlock()
 	n := newWill(p).cost()

@@ -2,8 +2,8 @@ package broker
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,11 +25,11 @@ func (w *world) recount() (standing, moving int64) {
 		}
 	}
 	w.b.mu.Lock()
-	sessions, conns := maps.Clone(w.b.sessions), w.b.conns.all()
+	sessions, conns := slices.Collect(w.b.sessions.all), w.b.conns.all()
 	w.b.mu.Unlock()
-	for id, s := range sessions {
+	for _, s := range sessions {
 		s.mu.Lock() // timers change it later
-		standing += sessionCost + int64(len(id)+len(s.owner.name))
+		standing += sessionCost + int64(len(s.clientID)+len(s.owner.name))
 		for sub := range s.subs.all {
 			standing += subscriptionCost + int64(len(sub.filter())+128*max(0, topic.Levels(sub.filter())-4))
 		}
@@ -233,7 +233,7 @@ func TestMemoryIsAccountedFor(t *testing.T) {
 func (x *chaos) end() {
 	x.b.SetACL(aclOf(x.t, "everyone\nallow subscribe #\n")) // no more wills
 	for i := range 5 {
-		if id := fmt.Sprint("client ", i); x.b.sessions[id] != nil {
+		if id := fmt.Sprint("client ", i); x.b.sessions.get(id) != nil {
 			x.client(mqtt.V311, id).send(&mqtt.Disconnect{})
 		}
 	}

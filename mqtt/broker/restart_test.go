@@ -293,7 +293,7 @@ func TestLongQueueIsOnDisk(t *testing.T) {
 		s.quiet()
 		equal(t, "waiting at the end", w.b.Stats().Waiting, 0)
 		w.b.mu.Lock()
-		k := w.b.sessions["s"].keep
+		k := w.b.sessions.get("s").keep
 		w.b.mu.Unlock()
 		if k.disk.n != 0 || k.disk.bytes != 0 || len(k.pending) > 0 || !k.late.empty() {
 			t.Errorf("left over: %+v", k)
@@ -311,7 +311,7 @@ func TestLongQueueIsOnDisk(t *testing.T) {
 func (w *kept) checkAway(id string, n int) {
 	w.t.Helper()
 	w.b.mu.Lock()
-	s := w.b.sessions[id]
+	s := w.b.sessions.get(id)
 	w.b.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -352,7 +352,7 @@ func TestIdentifierInUseIsPassedOver(t *testing.T) {
 				pub := w.client(mqtt.V50, "pub")
 				pub.put(publish(mqtt.QoS1, 1, "t", "held"))
 				held := s.message("t", "held").PacketID
-				w.b.sessions["s"].keep.next += 65_534
+				w.b.sessions.get("s").keep.next += 65_534
 				for i := range mqtt.QoS2 {
 					pub.put(publish(1+i, 1, "t", "later"))
 					if id := s.message("t", "later").PacketID; id == held {

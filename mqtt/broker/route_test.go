@@ -28,7 +28,7 @@ func TestRoutesOfTheEndedAreForgotten(t *testing.T) {
 			p.subscribe(mqtt.QoS0, fmt.Sprint("t/", i))
 			pub.send(publish(mqtt.QoS0, 0, fmt.Sprint("t/", i), "x"))
 			p.message(fmt.Sprint("t/", i), "x")
-			ended = append(ended, weak.Make(w.b.sessions[fmt.Sprint(i)]))
+			ended = append(ended, weak.Make(w.b.sessions.get(fmt.Sprint(i))))
 			p.send(&mqtt.Disconnect{})
 		}
 		before := w.b.Stats().Memory

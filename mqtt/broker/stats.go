@@ -79,7 +79,7 @@ type counters struct {
 // Stats returns the counters as they are now.
 func (b *Broker) Stats() Stats {
 	b.mu.Lock()
-	sessions := len(b.sessions)
+	sessions := b.sessions.len()
 	b.mu.Unlock()
 	b.retained.mu.Lock()
 	retainedBytes := b.retained.bytes

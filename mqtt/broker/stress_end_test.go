@@ -201,7 +201,7 @@ func testStressAppendWhileClosing(t *testing.T, engine string) {
 	for range 100 {
 		p := b.client(t, mqtt.V50, "x", nil)
 		b.mu.Lock()
-		s := b.sessions["x"]
+		s := b.sessions.get("x")
 		b.mu.Unlock()
 		s.mu.Lock()
 		c := s.conn

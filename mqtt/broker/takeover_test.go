@@ -45,7 +45,7 @@ func TestSessionEndsInTheMiddleOfARefusal(t *testing.T) {
 	<-h.reached
 
 	b.mu.Lock()
-	s := b.sessions["c"]
+	s := b.sessions.get("c")
 	b.mu.Unlock()
 	var second sync.WaitGroup
 	second.Go(func() {

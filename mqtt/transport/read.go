@@ -145,11 +145,10 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 	work, n := c.takeRest(t)
 	ok := true
 	c.fed = false
-	idle := -1 // as many bytes were presented again in vain
 	if c.again {
 		c.again = false
 		if n > 0 {
-			idle = n
+			c.resumed.Store(false) // that is done with this: the next is another one
 			n, ok = c.feed(t, work[:n])
 		}
 	}
@@ -158,9 +157,8 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 			c.keepRest(work, n)
 			return true
 		}
-		if c.resumed.CompareAndSwap(true, false) && n > 0 && n != idle {
+		if c.resumed.CompareAndSwap(true, false) && n > 0 {
 			// Paused and resumed before the reader had noticed.
-			idle = n
 			n, ok = c.feed(t, work[:n])
 			continue
 		}
@@ -175,7 +173,7 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 		}
 		m, err := c.fill(t, work[n:min(len(work), n+c.poll.most(n))])
 		if m > 0 {
-			c.fed, idle = true, -1
+			c.fed = true
 			if n, ok = c.feed(t, work[:n+m]); !ok {
 				break
 			}

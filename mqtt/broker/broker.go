@@ -52,6 +52,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	sessions sessionTable
+	passages map[string]*passage
 	owners   map[string]*owner
 	conns    connList
 	serial   uint32
@@ -69,6 +70,7 @@ func New(o Options) (*Broker, error) {
 		timers:   newTimers(),
 		done:     make(chan struct{}),
 		sessions: newSessionTable(),
+		passages: make(map[string]*passage),
 		owners:   make(map[string]*owner),
 		empty:    make(chan struct{}),
 		checks:   newChecks(),

@@ -58,7 +58,8 @@ type flags struct{ atomic.Uint32 }
 
 const (
 	known      = 1 << iota // s is set, for the timers' goroutine
-	displaced              // another connection has the session
+	displaced              // another connection has the session, or is about to
+	passing                // it counts in the passage of its Client Identifier
 	full                   // QoS 2 takes up all of our Receive Maximum
 	noProblems             // Request Problem Information is 0
 	admitted               // gate counts it
@@ -114,7 +115,7 @@ func (c *conn) seen(now time.Duration) time.Duration {
 // Feed handles the packets in p, section 4.
 func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) {
 	c.feeding.Lock()
-	defer c.feeding.Unlock()
+	defer c.rests()
 	t := c.b.beginTurn(batch)
 	for consumed < len(p) && err == nil && !c.ended {
 		if c.flags.has(displaced) {
@@ -131,7 +132,7 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 		if err = e; e == nil || pkt != nil && pkt.Type() == mqtt.TypeConnect {
 			err = c.handle(t, pkt, e)
 		}
-		if errors.Is(err, errChecking) || errors.Is(err, errStoring) {
+		if errors.Is(err, errChecking) || errors.Is(err, errStoring) || errors.Is(err, errOccupied) {
 			// The connection is paused, and will be fed the packet again.
 			consumed, err = consumed-n, nil
 			t.tally.packets--
@@ -287,7 +288,7 @@ func (c *conn) fail(t *turn, err error) error {
 		c.b.count.protocolErrors.Add(1)
 	}
 	var fault *mqtt.Error
-	if errors.As(err, &fault) && c.s != nil {
+	if errors.As(err, &fault) && c.flags.has(known) {
 		if c.mustWait(t) {
 			t.acks = t.acks[:0] // the client will ask again
 		}
@@ -363,11 +364,14 @@ func (c *conn) Closed(err error) {
 	c.b.timers.set(c, 0)
 	defer c.b.forgetConn(c) // at last: Shutdown waits for it
 	if c.s == nil {
+		c.b.giveUp(c.storing)
 		return
 	}
-	if !errors.Is(err, errDisconnected) && !errors.Is(err, io.EOF) {
+	if c.flags.has(known) && !errors.Is(err, errDisconnected) && !errors.Is(err, io.EOF) {
 		c.b.opt.Log.Info("connection lost", "client", c.clientID(), "err", err)
 	}
+	c.feeding.Lock()
+	defer c.rests()
 	t := c.b.beginTurn(nil)
 	defer t.end()
 	c.settle(t)

@@ -76,17 +76,28 @@ func (c *conn) letIn(t *turn, p *mqtt.Connect, user string, ps mqtt.Properties) 
 	if err = c.b.affordsSession(t, p, user, c.tc.RemoteAddr()); err == nil {
 		err = c.enter(p, user)
 	}
-	if err == nil {
-		err = c.b.attach(t, c, p, user, connack)
-	}
 	if err != nil {
+		c.refuse(t, p, err)
+		return err
+	}
+	return c.goIn(t, &storing{c: c, connect: p, user: user, connack: connack})
+}
+
+// goIn is the end of letIn, when it is the connection's turn.
+func (c *conn) goIn(t *turn, k *storing) error {
+	p := k.connect
+	err := c.b.attach(t, c, k)
+	switch {
+	case errors.Is(err, errOccupied), errors.Is(err, errTakenOver):
+		return err
+	case err != nil:
 		c.refuse(t, p, err)
 		return err
 	}
 	// Most brokers log no more than warnings: the texts are made for who reads them.
 	if log := c.b.opt.Log; log.Enabled(context.Background(), slog.LevelInfo) {
 		log.Info("connected", "client", p.ClientID, "version", p.Version.String(),
-			"user", user, "addr", c.tc.RemoteAddr().String(), "resumed", connack.SessionPresent)
+			"user", k.user, "addr", c.tc.RemoteAddr().String(), "resumed", k.connack.SessionPresent)
 	}
 	if c.storing != nil {
 		return errStoring
@@ -236,55 +247,67 @@ func newClientID() string {
 
 // attach gives the connection the Session of its Client Identifier
 // [MQTT-3.1.3-2]: a new one [MQTT-3.1.2-4], [MQTT-3.1.2-6], or the one that is
-// there [MQTT-3.1.2-5], as Clean Start has it [MQTT-3.1.4-4]. Another connection
-// with the same Client Identifier is closed [MQTT-3.1.4-3],
-// [MQTT-3.1.1: 3.1.4-2].
-func (b *Broker) attach(t *turn, c *conn, p *mqtt.Connect, user string, connack *mqtt.Connack) error {
-	for {
-		s, old, err := b.claim(t, p, user)
-		if err != nil {
-			return err
-		}
-		if old != nil {
-			old.vacate(t)
-			old.end(t)
-			t.wait = t.wait || old.durable() // a Session that is said to be gone is
-		}
-		s.vacate(t)
-		if s.welcome(t, c, p, connack) {
-			return nil
-		}
+// there [MQTT-3.1.2-5], as Clean Start has it [MQTT-3.1.4-4]. A will that is due is
+// published before the client has its CONNACK: it is of the time before.
+func (b *Broker) attach(t *turn, c *conn, k *storing) error {
+	if err := b.approach(t, c, k); err != nil {
+		return err
 	}
+	defer b.passed(k.connect.ClientID)
+	t.wait = t.wait || k.waited && b.store != nil // perhaps for the end of a Session
+	s, old, err := b.claim(t, k.connect, k.user)
+	if err != nil {
+		return err
+	}
+	if old != nil {
+		t.wait = t.wait || old.durable() // a Session that is said to be gone is
+		old.end(t)
+	}
+	s.mu.Lock()
+	w := s.takeWill(t, t.now)
+	s.mu.Unlock()
+	if w != nil {
+		b.publishWill(t, s, w)
+	}
+	s.welcome(t, c, k.connect, k.connack)
+	return nil
 }
 
-// claim finds or makes the session of a Client Identifier. old is one that a
-// clean start ends, or that belongs to nobody. One that belongs to another user
-// is not given away, whatever the client calls itself.
-func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// mayHave finds the Session of a Client Identifier, nil if there is none. One that
+// belongs to another user is not given away, whatever the client calls itself, nor
+// is there a new one where there are as many as may be. b.mu is held.
+func (b *Broker) mayHave(p *mqtt.Connect, user string) (*session, error) {
 	if b.closed {
-		return nil, nil, refuse(mqtt.ServerUnavailable, "3.2.2.2", "the server is shutting down")
+		return nil, refuse(mqtt.ServerUnavailable, "3.2.2.2", "the server is shutting down")
 	}
-	s = b.sessions.get(p.ClientID)
-	if s != nil && !s.over(b.timers.now()) {
-		switch {
-		case s.owner.name != user && s.owner.name != "":
-			return nil, nil, refuse(mqtt.NotAuthorized, "5.4.2", "the client identifier is another user's")
-		case s.owner.name == user && !p.CleanStart && s.staysBehind():
-			return s, nil, nil
-		}
+	s := b.sessions.get(p.ClientID)
+	if s != nil && s.owner.name != user && s.owner.name != "" && !s.over(b.timers.now()) {
+		return nil, refuse(mqtt.NotAuthorized, "5.4.2", "the client identifier is another user's")
 	}
 	if s == nil && b.sessions.len() >= b.limit().MaxSessions {
 		b.exceeded(LimitSessions, p.ClientID, nil)
-		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
+		return nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions")
 	}
 	if most := b.limit().MaxSessionsPerUser; most > 0 && user != "" && b.owners[user].count() >= most && (s == nil || s.owner.name != user) {
 		b.exceeded(LimitUserSessions, p.ClientID, nil)
-		return nil, nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions of this user")
+		return nil, refuse(mqtt.QuotaExceeded, "3.2.2.2", "too many sessions of this user")
 	}
-	if s != nil {
-		b.disown(s)
+	return s, nil
+}
+
+// claim finds or makes the session of a Client Identifier, which has no connection.
+// old is one that a clean start ends, or that has expired, or belongs to nobody.
+func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if old, err = b.mayHave(p, user); err != nil {
+		return nil, nil, err
+	}
+	if old != nil {
+		if old.owner.name == user && !p.CleanStart && !old.over(b.timers.now()) {
+			return old, nil, nil
+		}
+		b.disown(old)
 	}
 	b.serial++
 	fresh := &session{serial: b.serial, clientID: p.ClientID, owner: b.own(user)}
@@ -293,84 +316,39 @@ func (b *Broker) claim(t *turn, p *mqtt.Connect, user string) (s, old *session, 
 	}
 	t.tally.held += recordCost(p.ClientID, user)
 	b.sessions.put(fresh)
-	return fresh, s, nil
+	return fresh, old, nil
 }
 
 // over reports whether the Session has ended, or has expired though its timer
-// has not run yet, or is left by its connection and about to be ended. b.mu is
-// held.
+// has not run yet. b.mu is held.
 func (s *session) over(now time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended || s.conn == nil && (s.endAt != 0 && now >= s.endAt || s.fleeting())
 }
 
-// staysBehind reports whether the Session outlives its connection: if not, who
-// takes over gets another one, section 3.1.2.11.2 [MQTT-3.1.1: 3.1.2-6]. b.mu is
-// held.
-func (s *session) staysBehind() bool {
+// connected reports whether the Session has a connection.
+func (s *session) connected() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.fleeting()
+	return s.conn != nil
 }
 
 // fleeting tells that the Session ends with the connection that it has or had.
 // s.mu is held.
 func (s *session) fleeting() bool { return s.kept && s.expiry == 0 }
 
-// displace closes the connection that another one takes over from, and returns
-// it. s.mu is held.
-func (s *session) displace(t *turn) *conn {
-	old := s.conn
-	if old != nil {
-		s.conn = nil
-		s.online.Store(nil)
-		old.flags.put(displaced, true)
-		if s.muted { // nothing comes before CONNACK
-			s.muted = false
-			s.setWill(t, nil) // it was not accepted yet: see detach
-			old.tc.CloseWith(nil, errTakenOver)
-		} else {
-			old.kick(mqtt.SessionTakenOver, errTakenOver)
-		}
-	}
-	return old
-}
-
-// vacate displaces a connection and waits until the packet that it is handling
-// is done: what the client sends again on its new connection may not overtake
-// that [MQTT-4.6.0-6].
-func (s *session) vacate(t *turn) {
+// welcome sends CONNACK and what is owed, and makes c the connection of the
+// session, which has none.
+func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) {
 	s.mu.Lock()
-	old := s.displace(t)
-	s.mu.Unlock()
-	if old != nil {
-		old.feeding.Lock()
-		old.feeding.Unlock() //nolint:staticcheck // to have waited is all
-	}
-}
-
-// welcome sends CONNACK and what is owed, and makes c the session's connection.
-// false: the session has ended meanwhile or is about to, has a connection again,
-// or is not as new as a clean start needs it, for another was faster
-// [MQTT-3.1.2-4].
-func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Connack) bool {
-	s.mu.Lock()
-	if s.ended || s.conn != nil || s.fleeting() || p.CleanStart && s.kept {
-		s.mu.Unlock()
-		return false
-	}
-	w := s.will
-	if w != nil && w.delay > 0 {
-		w = nil // resumed before its delay was over [MQTT-3.1.3-9]
-	}
 	b := s.owner.b
 	resumed := s.kept
 	connack.SessionPresent = resumed && p.Version > mqtt.V31 // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	s.kept = true
-	expiry := s.expiry
+	expiry, before := s.expiry, s.will
 	s.expiry, s.endAt = b.sessionExpiry(p), 0 // [MQTT-3.1.2-7]
-	s.setWill(t, newWill(p))
+	s.setWill(t, newWill(p))                  // resumed before the delay of the one before was over [MQTT-3.1.3-9]
 	peer := uint16(p.Properties.NumberOr(mqtt.ReceiveMaximum, 65_535))
 	ours := b.opt.ReceiveMaximum
 	if p.Version < mqtt.V50 {
@@ -383,18 +361,14 @@ func (s *session) welcome(t *turn, c *conn, p *mqtt.Connect, connack *mqtt.Conna
 	waited := t.wait
 	if s.stageConnect(t) {
 		s.muted = true
-		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed, expiry: expiry,
+		c.storing = &storing{connack: connack, version: p.Version, fresh: !resumed, expiry: expiry, will: before,
 			optional: !waited && !s.durable()}
 		s.mu.Unlock()
-	} else {
-		s.greet(t, c, connack)
-		s.mu.Unlock()
-		c.welcomed(t)
+		return
 	}
-	if w != nil {
-		b.publishWill(t, s, w)
-	}
-	return true
+	s.greet(t, c, connack)
+	s.mu.Unlock()
+	c.welcomed(t)
 }
 
 // greet sends CONNACK [MQTT-3.1.4-5], whose size was checked and whose texts were

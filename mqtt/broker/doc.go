@@ -41,9 +41,11 @@
 //
 //   - A conn is fed by one goroutine at a time, the transport's, which feeds others
 //     as well and may not be held up; its fields without a lock belong to that
-//     goroutine. It holds conn.feeding meanwhile, for which a take-over waits: what
-//     a client sends again may not overtake what its old connection is still
-//     handling.
+//     goroutine. It holds conn.feeding meanwhile.
+//   - A Client Identifier passes from one connection to the next in a passage
+//     (passage.go): the next CONNECT is paused until the connection before is at
+//     rest and its will is published. What the client sends again may not overtake
+//     what its old connection is still handling. Nobody else waits.
 //   - A session is guarded by session.mu: connection, in-flight messages,
 //     queue, QoS 2 identifiers, subscriptions, will.
 //   - Broker.mu guards the map of sessions and who is connected to which.
@@ -92,12 +94,13 @@
 //
 // # Lock order
 //
-// conn.feeding of the new connection, that of the one it displaces, Broker.mu,
-// then session.mu, then shares.mu, then group.mu, then the leaves: those of
-// timers, checks and gate, and what transport, topic and store lock within a call.
-// publishers.mu, retries.mu and retention.mu, which is taken with no session
-// locked, have only leaves behind them. No callback is made and nothing blocks
-// with one of them held; two sessions are never locked together.
+// conn.feeding of the new connection, that of the one it displaces, which is only
+// tried, Broker.mu with the passages, then session.mu, then shares.mu, then
+// group.mu, then the leaves: those of timers, checks and gate, and what transport,
+// topic and store lock within a call. publishers.mu, retries.mu and retention.mu,
+// which is taken with no session locked, have only leaves behind them. No callback
+// is made and nothing blocks with one of them held; two sessions are never locked
+// together.
 //
 // # Limits
 //

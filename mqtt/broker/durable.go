@@ -426,7 +426,7 @@ func (s *session) stageLeft() {
 }
 
 // stageWillDone notes that the will was published or denied, together with what
-// became of it; unless there is a new connection, whose will is another.
+// became of it.
 func (s *session) stageWillDone(t *turn) {
 	if s.keep == nil {
 		return
@@ -439,12 +439,14 @@ func (s *session) stageWillDone(t *turn) {
 	t.commit()
 }
 
-// stageRecord puts down a Session that has no connection, as it is now.
+// stageRecord puts down the Session as it is now, after a will.
 func (s *session) stageRecord(b *store.Batch) {
 	switch {
 	case s.keep.willID != 0 && s.ended:
 		b.EndSession(s.keep.willID)
-	case !s.durable() || s.conn != nil:
+	case !s.durable():
+	case s.conn != nil: // it has come back meanwhile: its will is another
+		b.PutSession(s.keep.id, s.record(time.Time{}))
 	case !s.ended:
 		b.PutSession(s.keep.id, s.record(s.keep.left))
 	case s.keep.leaving:

@@ -92,10 +92,9 @@ func (c *conn) charge(t *turn, n int64) {
 	t.tally.held += n
 }
 
-// settle gives back all that is counted for the connection.
+// settle gives back all that is counted for the connection. It is within c.feeding:
+// somebody may look at its routes.
 func (c *conn) settle(t *turn) {
-	c.feeding.Lock() // somebody may look at its routes
-	defer c.feeding.Unlock()
 	if k := c.noted; k != nil {
 		c.charge(t, -k.held)
 		k.topics = nil

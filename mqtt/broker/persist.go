@@ -40,14 +40,22 @@ type placed struct {
 	at store.Position
 }
 
-// storing is a CONNECT or SUBSCRIBE whose answer something follows at once. The
-// connection is paused with the packet unconsumed and fed it again.
+// storing is a CONNECT or SUBSCRIBE whose answer something follows at once, or a
+// CONNECT that waits for its turn (passage.go). The connection is paused with the
+// packet unconsumed and fed it again.
 type storing struct {
+	// Of a CONNECT that waits for its turn, else nil; connack is for both.
+	c       *conn
+	connect *mqtt.Connect
+	user    string
+	waited  bool
+
 	connack  *mqtt.Connack
 	version  mqtt.Version
 	fresh    bool   // the Session is new
 	optional bool   // it is let in though its will cannot be kept
 	expiry   uint32 // it was, if the Session is not new
+	will     *will  // that waited for its delay before
 	suback   *mqtt.Suback
 	retained []*subscription
 	added    []*subscription
@@ -335,10 +343,13 @@ func (b *Broker) logStore(err error) {
 func (c *conn) stored(t *turn) error {
 	k := c.storing
 	if !k.done.Load() {
-		return errStoring
+		return errStoring // or its turn
 	}
 	c.storing = nil
-	if k.connack != nil {
+	switch {
+	case k.connect != nil:
+		return c.goIn(t, k)
+	case k.connack != nil:
 		return c.entered(t, k)
 	}
 	if k.err != nil {
@@ -370,9 +381,10 @@ func (c *conn) entered(t *turn, k *storing) error {
 	if s.expiry = k.expiry; k.fresh {
 		s.expiry = 0
 	}
+	s.muted = false
+	s.setWill(t, k.will)
 	s.mu.Unlock()
 	c.detach(t, false)
-	c.s = nil
 	code := mqtt.QuotaExceeded
 	if !errors.Is(k.err, store.ErrFull) {
 		code = mqtt.ServerUnavailable

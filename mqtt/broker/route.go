@@ -215,7 +215,7 @@ func (c *conn) forgetRoutes(t *turn) {
 	if !c.feeding.TryLock() {
 		return
 	}
-	defer c.feeding.Unlock()
+	defer c.rests()
 	epoch, shares, acl := c.b.subs.Epoch(), c.b.shared.tree.Epoch(), c.b.acl.Load()
 	k := c.noted
 	k.topics = slices.DeleteFunc(k.topics, func(r routing) bool {

@@ -330,28 +330,24 @@ func (s *session) resend(t *turn, c *conn, id mqtt.PacketID, e *flow.Entry[queue
 	t.tally.payloadOut += int64(len(d.m.payload))
 }
 
-// end is the end of a Session: nothing of it is kept [MQTT-4.1.0-2]. What its
-// shared subscriptions left unfinished goes to other members, its will goes
-// out.
+// end is the end of a Session that has no connection.
 func (s *session) end(t *turn) {
 	s.mu.Lock()
-	s.finish(t)
+	r := s.finish(t)
+	s.mu.Unlock()
+	r.settle(t)
 }
 
-// finish is end with s.mu held, which it releases: between the decision and
-// the deed no connection may take the Session up again.
-func (s *session) finish(t *turn) {
-	if s.ended {
-		s.mu.Unlock()
-		return
-	}
-	s.displace(t)
+// finish is the end of a Session: nothing of it is kept [MQTT-4.1.0-2]. What its
+// shared subscriptions left unfinished goes to other members, its will goes
+// out. s.mu is held.
+func (s *session) finish(t *turn) remains {
 	s.ended = true
-	subs, w := s.subs.list(), s.will
+	r := remains{s: s, ended: true, subs: s.subs.list(), will: s.will}
 	if s.leaves() {
 		s.leave(t)
 	}
-	left := s.unfinished(t)
+	r.left = s.unfinished(t)
 	s.endStored(t)
 	t.tally.held -= s.cost()
 	s.subs.clear()
@@ -359,22 +355,7 @@ func (s *session) finish(t *turn) {
 	s.waiting.Store(-1)
 	s.waiting0.Store(0)
 	s.owner.b.timers.set(s, 0)
-	s.mu.Unlock()
-
-	s.owner.b.forgetSession(s)
-	for _, sub := range subs {
-		s.owner.b.unroute(sub)
-	}
-	if len(left) > 0 {
-		t.apart(func() {
-			for _, d := range left {
-				d.group.handOver(t, d)
-			}
-		})
-	}
-	if w != nil {
-		s.owner.b.publishWill(t, s, w)
-	}
+	return r
 }
 
 // unfinished lists the shared messages that another member may have: QoS 1 not
@@ -415,8 +396,16 @@ func (s *session) unfinished(t *turn) []*delivery {
 	return left
 }
 
+// soonAgain is when a deadline is looked at again that has come while something is
+// under way with its Client Identifier.
+const soonAgain = 10 * time.Millisecond
+
 // due is the session's deadline: its will's delay is over, or the Session is.
 func (s *session) due(now time.Duration) time.Duration {
+	if !s.owner.b.begins(s.clientID) {
+		return now + soonAgain // but for the deadline that is set by then
+	}
+	defer s.owner.b.passed(s.clientID)
 	t := s.owner.b.beginTurn(nil)
 	defer t.end()
 	s.mu.Lock()
@@ -425,14 +414,12 @@ func (s *session) due(now time.Duration) time.Duration {
 		return 0
 	}
 	if s.endAt != 0 && now >= s.endAt {
-		s.finish(t)
+		r := s.finish(t)
+		s.mu.Unlock()
+		r.settle(t)
 		return 0
 	}
-	var w *will
-	if at := s.willAt(); at != 0 && now >= at {
-		w = s.will
-		s.setWill(t, nil)
-	}
+	w := s.takeWill(t, now)
 	next := earliest(s.willAt(), s.endAt)
 	s.mu.Unlock()
 	if w != nil {

@@ -401,11 +401,8 @@ func takeOver(t *testing.T, b *live, rnd *rand.Rand) {
 		}
 		return true
 	})
-	if !ok {
-		t.Error("closed without a CONNACK")
-	}
-	if rnd.IntN(4) == 0 {
-		return
+	if !ok || rnd.IntN(4) == 0 {
+		return // a newer one has come while it waited, or it goes by itself
 	}
 	sub := subscribeTo([]string{"x", "+", "$share/g/x", "will"}[rnd.IntN(4)])
 	sub.Subscriptions[0].QoS = mqtt.QoS(rnd.IntN(3))

@@ -30,6 +30,17 @@ func newWill(p *mqtt.Connect) *will {
 	return &will{Will: p.Will, delay: time.Duration(delay) * time.Second}
 }
 
+// takeWill takes the will out that is due, nil: none is. s.mu is held.
+func (s *session) takeWill(t *turn, now time.Duration) *will {
+	at := s.willAt()
+	if at == 0 || now < at {
+		return nil
+	}
+	w := s.will
+	s.setWill(t, nil)
+	return w
+}
+
 // publishWill publishes the will of s [MQTT-3.1.2-8], [MQTT-3.1.1: 3.1.2-8], as
 // its Will Retain says [MQTT-3.1.2-14], [MQTT-3.1.2-15]. Its properties travel in
 // their order [MQTT-3.1.3-10], but for the delay; its expiry counts from now. It and

@@ -501,6 +501,7 @@ func TestBatch(t *testing.T) {
 		defer end(a)
 		b, pb := connected(f, client.Options{})
 		defer end(b)
+		synctest.Wait() // nobody writes CONNECT any more, who would take what comes next along
 		var batch client.Batch
 		var mu sync.Mutex // each client calls from its own reader
 		ended := map[uint64]mqtt.ReasonCode{}

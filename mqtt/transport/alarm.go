@@ -23,23 +23,23 @@ const (
 func (c *Conn) SetAlarm(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.done:
-	case c.poll != nil:
-		if l := c.poll.loop; l != nil {
-			l.setAlarm(c.poll, d)
+	switch g := c.gor(); {
+	case c.work.isDone():
+	case g == nil:
+		if p := c.poll(); p.loop() != nil {
+			p.loop().setAlarm(p, d)
 		}
-	case c.gor.alarm == nil:
-		c.gor.alarm = time.AfterFunc(d, c.h.(Alarmed).Alarm)
+	case g.alarm == nil:
+		g.alarm = time.AfterFunc(d, c.h.(Alarmed).Alarm)
 	default:
-		c.gor.alarm.Reset(d)
+		g.alarm.Reset(d)
 	}
 }
 
 // stopAlarm is for the end of a connection. mu is held.
 func (c *Conn) stopAlarm() {
-	if c.gor.alarm != nil {
-		c.gor.alarm.Stop()
+	if g := c.gor(); g.alarm != nil {
+		g.alarm.Stop()
 	}
 }
 
@@ -66,7 +66,7 @@ func (l *loop) setAlarm(p *polled, d time.Duration) {
 func (l *loop) alarmOf(p *polled) uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seats[p.seat].alarm
+	return l.at(p.seat).alarm
 }
 
 // restoreAlarm is setAlarm for what alarmOf returned.
@@ -81,7 +81,7 @@ func (l *loop) restoreAlarm(p *polled, at uint32) {
 
 // alarm has the connection in seat called at a tick. mu is held.
 func (l *loop) alarm(seat, at uint32) {
-	l.seats[seat].alarm = at
+	l.at(seat).alarm = at
 	if l.nextAlarm != 0 && l.nextAlarm <= at {
 		return
 	}
@@ -108,8 +108,8 @@ func (l *loop) ring() {
 		return
 	}
 	l.nextAlarm = 0
-	for i := range l.seats {
-		s := &l.seats[i]
+	for i := range l.seated {
+		s := l.at(i)
 		switch {
 		case s.alarm == 0:
 		case s.alarm <= now:
@@ -122,7 +122,7 @@ func (l *loop) ring() {
 	l.mu.Unlock()
 	for i, p := range l.rung {
 		l.rung[i] = nil
-		p.c.h.(Alarmed).Alarm()
+		p.h.(Alarmed).Alarm()
 	}
 	l.rung = l.rung[:0]
 }

@@ -171,25 +171,33 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendOnly is the part of a delivery that is not the kernel's.
+// BenchmarkAppendOnly is the part of a delivery that is not the kernel's, with 1 or 64 for each flush.
 func BenchmarkAppendOnly(b *testing.B) {
-	c := New(fakeNet{}, Options{OutLimit: 1 << 30})
-	c.sock = sink{}
-	frame := bytes.Repeat([]byte{7}, 20)
-	var batch Batch
-	b.ReportAllocs()
-	for i := range b.N {
-		c.Append(&batch, frame)
-		if i%64 == 0 {
-			batch.Flush()
-		}
+	for _, each := range []int{1, 64} {
+		b.Run(fmt.Sprint("flush", each), func(b *testing.B) {
+			c := New(fakeNet{}, Options{OutLimit: 1 << 30})
+			c.extra.sock = sink{}
+			frame := bytes.Repeat([]byte{7}, 20)
+			var batch Batch
+			b.ReportAllocs()
+			for i := range b.N {
+				c.Append(&batch, frame)
+				if i%each == 0 {
+					batch.Flush()
+				}
+			}
+		})
 	}
 }
 
 // deep is a Handler whose Feed needs some stack, as a broker's does.
-type deep struct{ over chan error }
+type deep struct {
+	over chan error
+	fed  atomic.Int64
+}
 
 func (d *deep) Feed(_ *Batch, p []byte) (int, error) {
+	defer d.fed.Add(1)
 	if stackHungry(p, 4) < 0 {
 		return 0, io.EOF
 	}
@@ -264,11 +272,11 @@ func idle(b *testing.B, scheme string, msgs int) {
 	}
 	for range msgs {
 		runtime.GC() // also chooses the size of new stacks, by the average of thousands and not of a test's few
-		for i, p := range peers {
-			seen := all[i].Stats().In
+		for _, p := range peers {
+			seen := h.fed.Load()
 			_, err := p.Write(message)
 			check(b, err)
-			for all[i].Stats().In == seen {
+			for h.fed.Load() == seen {
 				runtime.Gosched()
 			}
 		}

@@ -52,17 +52,17 @@ func (c *Conn) count() {
 		return
 	}
 	n := int32(min(c.buffered()/grain, math.MaxInt32))
-	if d := n - c.counted; d != 0 {
+	if d := n - c.work.counted; d != 0 {
 		c.opt.Budget.Add(int64(d) * grain)
-		c.counted = n
+		c.work.counted = n
 	}
 }
 
 // uncount gives back what this connection was counted with. mu is held.
 func (c *Conn) uncount() {
-	if c.counted != 0 {
-		c.opt.Budget.Add(-int64(c.counted) * grain)
-		c.counted = 0
+	if w := c.work; w.counted != 0 {
+		c.opt.Budget.Add(-int64(w.counted) * grain)
+		w.counted = 0
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -12,43 +11,34 @@ import (
 const flushAt = 64 << 10
 
 // Conn is one Network Connection. All methods may be called from any goroutine, also inside Feed, and never block.
+//
+// Most connections are idle most of the time, so this is what an idle one cannot do without, 80 bytes: what it has while
+// something is under way is in work, and what not all of them have in extra.
 type Conn struct {
-	nc   net.Conn // below TLS and WebSocket
-	sock sock
-	h    Handler
-	opt  *Options
+	h     Handler
+	opt   *Options
+	extra *extra // nil for plain TCP in a loop; never changed once the Conn is made
+	work  *work  // nil: nothing is under way; guarded by mu
+	mu    sync.Mutex
+	state state
+
+	// Of a connection that a loop drives, see polled.
+	fd     int32    // negative: it is closed
+	seat   uint32   // in the loop
+	peer   [16]byte // zero: see RemoteAddr
+	port   uint16
+	number uint8 // of the loop
+
+	reading reading // the reader's own
+}
+
+// extra is what only some connections have.
+type extra struct {
 	filt *filters // nil for plain TCP and Unix sockets
-	poll *polled  // nil: the portable engine, a goroutine
-	gor  *gor     // of that
-
-	in, sum atomic.Uint64
-	closing atomic.Bool // nothing is fed any more; set with mu held
-	paused  atomic.Bool // set with mu held
-	resumed atomic.Bool // rest is to be presented again
-
-	mu       sync.Mutex // guards what follows, but for what the reader owns
-	counted  int32      // on the budget, in grains
-	replies  int        // bytes of AppendReply in out
-	out      *outbuf    // appended, nil when clean
-	cur      *outbuf    // being written by whoever set flushing
-	end      *ending    // nil before it begins to close, and nothing went wrong
-	dirty    bool       // some batch owes a flush
-	blocked  bool       // that goroutine waits for the socket
-	flushing bool       // one goroutine writes; the others leave their bytes to it
-	full     bool       // an Append was refused
-	drained  bool       // Drained is due
-	broken   bool       // what is buffered is dropped
-	done     bool       // the closing flush is over
-	started  bool
-	linger   bool // half close, then wait for the peer
-
-	// Owned by the reader.
-	again bool   // rest must be presented without waiting for more
-	eof   bool   // the peer will send nothing more
-	fed   bool   // this turn
-	trim  bool   // park on a new goroutine
-	last  bool   // nothing can be written, the reader reads on for a moment
-	rest  *inbuf // bytes that Feed left; nil when there are none
+	nc   net.Conn // below TLS and WebSocket; nil: the descriptor
+	sock sock     // nil: the descriptor
+	gor  *gor     // the portable engine, a goroutine; nil: a loop
+	peer net.Addr // of a descriptor, if Conn has no room for it
 }
 
 // gor is what only the portable engine needs.
@@ -61,29 +51,47 @@ type gor struct {
 	frame    uintptr // where the first turn of this goroutine had its stack frame
 	turns    uint32  // read turns so far
 	lastTurn uint32  // Unix time of the last one
+	trim     bool    // park on a new goroutine
 }
 
-// ending is how a connection ends.
-type ending struct {
-	err     error     // why it closes
-	werr    error     // why nothing can be written any more
-	closeAt time.Time // end of a closing flush
-}
-
-// ends returns c.end, made now if there was none. mu is held.
-func (c *Conn) ends() *ending {
-	if c.end == nil {
-		c.end = &ending{}
-	}
-	return c.end
-}
-
-// unwritable is why nothing can be written any more, nil if it can. mu is held.
-func (c *Conn) unwritable() error {
-	if c.end == nil {
+// filt returns the layers, nil for a plain connection.
+func (c *Conn) filt() *filters {
+	if c.extra == nil {
 		return nil
 	}
-	return c.end.werr
+	return c.extra.filt
+}
+
+// gor returns what the portable engine has, nil if a loop drives c.
+func (c *Conn) gor() *gor {
+	if c.extra == nil {
+		return nil
+	}
+	return c.extra.gor
+}
+
+// poll returns what c is for its loop, nil if a goroutine drives it.
+func (c *Conn) poll() *polled {
+	if c.gor() != nil {
+		return nil
+	}
+	return (*polled)(c)
+}
+
+// nc returns the net.Conn below TLS and WebSocket.
+func (c *Conn) nc() net.Conn {
+	if c.extra == nil || c.extra.nc == nil {
+		return descriptorOf(c)
+	}
+	return c.extra.nc
+}
+
+// sock returns how the socket is reached.
+func (c *Conn) sock() sock {
+	if c.extra == nil || c.extra.sock == nil {
+		return descriptorOf(c)
+	}
+	return c.extra.sock
 }
 
 // New prepares nc to be driven by a handler that [Conn.Start] is given, so that the handler can know its Conn first.
@@ -107,17 +115,31 @@ func newConn(nc net.Conn, opt *Options) *Conn {
 		c = takeOver(nc, opt)
 	}
 	if c == nil {
-		g := &struct {
-			Conn
-			gor
-		}{Conn: Conn{nc: nc, opt: opt, sock: newSock(nc)}}
-		c = &g.Conn
-		c.gor = &g.gor
+		c = newRead(nc, opt)
 	}
 	if layered {
-		c.filt = l.detach(c)
+		if c.extra == nil {
+			c.extra = &extra{}
+		}
+		c.extra.filt = l.detach(c)
 	}
 	return c
+}
+
+// newReadBy returns a Conn over nc that a goroutine will read, which reaches the socket by s.
+func newReadBy[S any, P interface {
+	*S
+	sock
+}](nc net.Conn, opt *Options, s S) *Conn {
+	g := &struct { // one object for the garbage collector
+		c Conn
+		x extra
+		g gor
+		s S
+	}{s: s}
+	g.c.opt, g.c.extra = opt, &g.x
+	g.x.nc, g.x.sock, g.x.gor = nc, P(&g.s), &g.g
+	return &g.c
 }
 
 // Start drives nc with h until it is closed.
@@ -131,14 +153,28 @@ func Start(nc net.Conn, h Handler, o Options) *Conn {
 func (c *Conn) Start(h Handler) {
 	c.h = h
 	c.mu.Lock()
-	c.started = true
-	byLoop := c.poll != nil && c.poll.start()
+	p := c.poll()
+	if p != nil && !p.place() {
+		err := c.work.end.err
+		c.mu.Unlock()
+		go c.over(err)
+		return
+	}
+	c.state.set(isStarted)
+	if p != nil {
+		p.start()
+	}
 	c.mu.Unlock()
-	if !byLoop {
-		if c.gor == nil { // there is no loop
-			c.gor = &gor{}
-		}
+	if p == nil {
 		go c.run()
+	}
+}
+
+// over tells the handler that all is over, of a connection that found no loop.
+func (c *Conn) over(err error) {
+	c.h.Closed(err)
+	if e, ok := c.h.(Ender); ok {
+		e.Ended()
 	}
 }
 
@@ -146,13 +182,13 @@ func (c *Conn) Start(h Handler) {
 // connection is closing. With a nil Batch it is sent at once.
 func (c *Conn) Append(b *Batch, p []byte) bool {
 	c.mu.Lock()
-	o := c.room()
-	if o == nil {
+	w := c.room()
+	if w == nil {
 		c.mu.Unlock()
 		return false
 	}
-	o.append(p)
-	c.appended(b, o)
+	w.out.append(p)
+	c.appended(b, w)
 	return true
 }
 
@@ -161,14 +197,14 @@ func (c *Conn) Append(b *Batch, p []byte) bool {
 // since the last were taken up for writing.
 func (c *Conn) AppendReply(b *Batch, p []byte) bool {
 	c.mu.Lock()
-	if c.broken || c.closing.Load() || c.crowded(c.replies) {
+	if c.shut() || c.work != nil && c.crowded(c.work.replies) {
 		c.mu.Unlock()
 		return false
 	}
-	c.replies += len(p)
-	o := c.open()
-	o.append(p)
-	c.appended(b, o)
+	w := c.open()
+	w.replies += len(p)
+	w.out.append(p)
+	c.appended(b, w)
 	return true
 }
 
@@ -176,11 +212,11 @@ func (c *Conn) AppendReply(b *Batch, p []byte) bool {
 func (c *Conn) Room() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.broken || c.closing.Load() {
+	if c.shut() {
 		return false
 	}
 	if c.crowded(c.buffered()) {
-		c.full = true
+		c.begin().full = true
 		return false
 	}
 	return true
@@ -190,56 +226,60 @@ func (c *Conn) Room() bool {
 // therefore never change.
 func (c *Conn) AppendShared(b *Batch, head, body []byte) bool {
 	c.mu.Lock()
-	o := c.room()
-	if o == nil {
+	w := c.room()
+	if w == nil {
 		c.mu.Unlock()
 		return false
 	}
-	o.append(head)
-	if len(body) < shareFrom || c.filt.copies() {
-		o.append(body)
+	w.out.append(head)
+	if len(body) < shareFrom || c.filt().copies() {
+		w.out.append(body)
 	} else {
-		o.share(body)
+		w.out.share(body)
 	}
-	c.appended(b, o)
+	c.appended(b, w)
 	return true
 }
 
-// room returns the out-buffer if it takes another packet. mu is held.
-func (c *Conn) room() *outbuf {
-	if c.broken || c.closing.Load() {
+// shut reports whether nothing can be appended any more. mu is held.
+func (c *Conn) shut() bool { return c.state.has(isClosing) || c.work.isBroken() }
+
+// room returns c.work with an out-buffer if that takes another packet, else nil. mu is held.
+func (c *Conn) room() *work {
+	if c.shut() {
 		return nil
 	}
 	if c.crowded(c.buffered()) {
-		c.full = true
+		c.begin().full = true
 		return nil
 	}
 	return c.open()
 }
 
-// open returns the out-buffer. mu is held.
-func (c *Conn) open() *outbuf {
-	if c.out == nil {
-		c.out = newOutbuf(c.filt.reserve())
+// open returns c.work with an out-buffer. mu is held.
+func (c *Conn) open() *work {
+	w := c.begin()
+	if w.out == nil {
+		w.out = newOutbuf(c.filt().reserve())
 	}
-	return c.out
+	return w
 }
 
 // appended sees to it that somebody flushes, and releases mu.
-func (c *Conn) appended(b *Batch, o *outbuf) {
+func (c *Conn) appended(b *Batch, w *work) {
 	switch {
-	case c.flushing: // whoever flushes looks again before it stops
-		if c.blocked {
+	case w.flushing: // whoever flushes looks again before it stops
+		if w.blocked {
 			c.count()
 		}
 		c.mu.Unlock()
-	case b == nil || o.left >= flushAt:
-		c.flushing = true
+	case b == nil || w.out.left >= flushAt:
+		w.flushing = true
 		c.drain()
-	case c.dirty:
+	case w.dirty:
 		c.mu.Unlock()
 	default:
-		c.dirty = true
+		w.dirty = true
 		c.mu.Unlock()
 		b.dirty = append(b.dirty, c)
 	}
@@ -247,12 +287,14 @@ func (c *Conn) appended(b *Batch, o *outbuf) {
 
 // buffered is what waits to be sent. mu is held.
 func (c *Conn) buffered() int {
-	n := c.filt.buffered()
-	if c.out != nil {
-		n += c.out.left
-	}
-	if c.cur != nil {
-		n += c.cur.left
+	n := c.filt().buffered()
+	if w := c.work; w != nil {
+		if w.out != nil {
+			n += w.out.left
+		}
+		if w.cur != nil {
+			n += w.cur.left
+		}
 	}
 	return n
 }
@@ -268,15 +310,15 @@ func (c *Conn) Buffered() int {
 // connection is only noticed by writing.
 func (c *Conn) Pause() {
 	c.mu.Lock()
-	c.paused.Store(true)
+	c.state.set(isPaused)
 	c.mu.Unlock()
 }
 
 // Resume reads on. What Feed left unconsumed is presented first.
 func (c *Conn) Resume() {
 	c.mu.Lock()
-	c.resumed.Store(true) // first: who sees paused fall may rely on it
-	c.paused.Store(false)
+	c.state.set(isResumed) // first: who sees isPaused fall may rely on it
+	c.state.unset(isPaused)
 	c.signal()
 	c.mu.Unlock()
 }
@@ -284,7 +326,7 @@ func (c *Conn) Resume() {
 // Close sends what is buffered, in at most CloseTimeout, and closes; Closed is then called with err (ErrClosed for nil).
 // Nothing is fed any more. The first reason given stays.
 func (c *Conn) Close(err error) {
-	c.shut(err, true)
+	c.close(err, true)
 }
 
 // Abort closes at once and drops what is buffered.
@@ -298,63 +340,64 @@ func (c *Conn) Abort(err error) {
 // goroutine can append between the two.
 func (c *Conn) CloseWith(last []byte, err error) {
 	c.mu.Lock()
-	if len(last) > 0 && !c.broken && !c.closing.Load() {
-		c.open().append(last)
+	if len(last) > 0 && !c.shut() {
+		c.open().out.append(last)
 	}
-	c.shutLocked(err, true)
+	c.closeLocked(err, true)
 }
 
-// shut begins the closing flush; linger keeps the socket half open behind it.
-func (c *Conn) shut(err error, linger bool) {
+// close begins the closing flush; linger keeps the socket half open behind it.
+func (c *Conn) close(err error, linger bool) {
 	c.mu.Lock()
-	c.shutLocked(err, linger)
+	c.closeLocked(err, linger)
 }
 
-// shutLocked is shut with mu held, which it releases.
-func (c *Conn) shutLocked(err error, linger bool) {
-	if c.closing.Load() {
+// closeLocked is close with mu held, which it releases.
+func (c *Conn) closeLocked(err error, linger bool) {
+	if c.state.has(isClosing) {
 		c.mu.Unlock()
 		return
 	}
 	c.reason(err)
-	c.linger = linger && c.opt.Linger > 0
-	c.end.closeAt = time.Now().Add(c.opt.CloseTimeout)
-	if c.flushing {
+	w := c.work
+	w.linger = linger && c.opt.Linger > 0
+	w.end.closeAt = time.Now().Add(c.opt.CloseTimeout)
+	if w.flushing {
 		// The writer takes it from here; if it is blocked, it must not wait longer than this.
-		if c.poll != nil {
-			c.poll.hurry()
+		if p := c.poll(); p != nil {
+			p.hurry()
 		} else {
-			_ = c.nc.SetWriteDeadline(c.end.closeAt)
+			_ = c.nc().SetWriteDeadline(w.end.closeAt)
 		}
 		c.mu.Unlock()
 		return
 	}
-	c.flushing = true
+	w.flushing = true
 	c.drain()
 }
 
 // abort is Abort with mu held.
 func (c *Conn) abort(err error) {
-	if c.done {
+	if c.work.isDone() {
 		return
 	}
 	c.reason(err)
-	c.broken = true
-	c.linger = false
-	if c.poll != nil {
-		c.poll.unpark()
+	w, p := c.work, c.poll()
+	w.broken, w.linger = true, false
+	if p != nil {
+		p.unpark()
 	}
-	if !c.flushing {
+	if !w.flushing {
 		c.drop()
 	}
 	c.ended()
-	if c.poll == nil {
+	if p == nil {
 		// Not Close: on a descriptor it would wait for the reader, who may be in a Feed, or be the caller.
-		_ = c.nc.SetDeadline(longAgo())
+		_ = c.nc().SetDeadline(longAgo())
 	}
 }
 
-// reason notes why the connection closes. mu is held.
+// reason notes why the connection closes. There is work with an end from then on. mu is held.
 func (c *Conn) reason(err error) {
 	if err == nil {
 		err = ErrClosed
@@ -362,24 +405,23 @@ func (c *Conn) reason(err error) {
 	if e := c.ends(); e.err == nil {
 		e.err = err
 	}
-	c.closing.Store(true)
+	c.state.set(isClosing)
 }
 
 // signal wakes a reader that waits on cond, or for its turn in a loop. mu is held.
 func (c *Conn) signal() {
-	switch {
-	case c.poll != nil:
-		c.poll.post()
-	case c.gor != nil && c.gor.cond != nil:
-		c.gor.cond.Broadcast()
+	if p := c.poll(); p != nil {
+		p.post()
+	} else if cond := c.gor().cond; cond != nil {
+		cond.Broadcast()
 	}
 }
 
 // wake makes the reader leave the socket and look at the flags. mu is held.
 func (c *Conn) wake() {
 	c.signal()
-	if c.poll == nil {
-		_ = c.nc.SetReadDeadline(longAgo())
+	if c.poll() == nil {
+		_ = c.nc().SetReadDeadline(longAgo())
 	}
 }
 
@@ -387,34 +429,29 @@ func (c *Conn) wake() {
 func longAgo() time.Time { return time.Unix(1, 0) }
 
 // RemoteAddr returns the peer's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.nc().RemoteAddr() }
 
 // LocalAddr returns our own address.
-func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+func (c *Conn) LocalAddr() net.Addr { return c.nc().LocalAddr() }
 
 // TLS returns what the TLS handshake agreed on, nil without TLS.
 func (c *Conn) TLS() *tls.ConnectionState {
-	if c.filt == nil || c.filt.tls == nil {
-		if t, ok := c.nc.(*tls.Conn); ok {
-			s := t.ConnectionState()
-			return &s
-		}
-		return nil
+	if f := c.filt(); f != nil && f.tls != nil {
+		s := f.tls.ConnectionState()
+		return &s
 	}
-	s := c.filt.tls.ConnectionState()
-	return &s
+	if t, ok := c.nc().(*tls.Conn); ok {
+		s := t.ConnectionState()
+		return &s
+	}
+	return nil
 }
 
 // HandshakeTime is how long ago a Listener had accepted the connection when its handshakes were done and it was handed
 // out; 0 where there were none.
 func (c *Conn) HandshakeTime() time.Duration {
-	if c.filt == nil {
-		return 0
+	if f := c.filt(); f != nil {
+		return f.took
 	}
-	return c.filt.took
-}
-
-// Stats returns the bytes read and written so far.
-func (c *Conn) Stats() Stats {
-	return Stats{In: c.in.Load(), Out: c.sum.Load()}
+	return 0
 }

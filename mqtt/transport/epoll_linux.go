@@ -114,20 +114,21 @@ func (e *epoll) close() {
 	_ = syscall.Close(e.fd)
 }
 
-// polledConn is a connection that Loops drive, all of it in one piece. It is its own sock, and the net.Conn of a descriptor
-// that nobody else knows. Close and CloseWrite are called with the Conn's mu held, and Close by the owner alone.
-type polledConn struct {
-	Conn
-	polled
-	peer netip.AddrPort // invalid for a Unix socket
-}
+// polledConn is a Conn that Loops drive as its own sock, and as the net.Conn of a descriptor that nobody else knows. Close
+// and CloseWrite are called with mu held, and Close by the owner alone.
+type polledConn Conn
 
-// newPolled returns a Conn that opt.Loops will drive.
+// descriptorOf returns what c reaches its descriptor by.
+func descriptorOf(c *Conn) *polledConn { return (*polledConn)(c) }
+
+// newPolled returns a Conn that opt.Loops will drive. An invalid peer is a Unix socket.
 func newPolled(fd int, peer netip.AddrPort, opt *Options) *Conn {
-	d := &polledConn{peer: peer}
-	c := &d.Conn
-	d.polled.c, d.fd = c, int32(fd)
-	c.opt, c.poll, c.sock, c.nc = opt, &d.polled, d, d
+	c := &Conn{opt: opt, fd: int32(fd)}
+	if ip := peer.Addr(); ip.Zone() != "" {
+		c.extra = &extra{peer: net.TCPAddrFromAddrPort(peer)}
+	} else if ip.IsValid() {
+		c.peer, c.port = ip.As16(), peer.Port()
+	}
 	return c
 }
 
@@ -150,7 +151,9 @@ func takeOver(nc net.Conn, opt *Options) *Conn {
 	}
 	_ = nc.Close()
 	c := newPolled(fd, peer, opt)
-	c.poll.named = !peer.IsValid()
+	if !peer.IsValid() { // a Unix socket that may have a name
+		c.extra = &extra{peer: nc.RemoteAddr()}
+	}
 	return c
 }
 
@@ -215,39 +218,27 @@ func (d *polledConn) CloseWrite() error {
 }
 
 func (d *polledConn) RemoteAddr() net.Addr {
-	if d.peer.IsValid() {
-		return net.TCPAddrFromAddrPort(d.peer)
-	}
-	if d.named {
-		if sa := d.name(syscall.Getpeername); sa != nil {
-			return sa
-		}
+	switch {
+	case d.extra != nil && d.extra.peer != nil:
+		return d.extra.peer
+	case d.port != 0:
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(d.peer).Unmap(), d.port))
 	}
 	return &net.UnixAddr{Name: "@", Net: "unix"} // as for most clients
 }
 
-// name asks the system for an address, nil: the socket is closed.
-func (d *polledConn) name(get func(int) (syscall.Sockaddr, error)) net.Addr {
+func (d *polledConn) LocalAddr() net.Addr {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.fd < 0 {
-		return nil
+	if d.fd >= 0 {
+		if sa, err := syscall.Getsockname(int(d.fd)); err == nil {
+			if unix, ok := sa.(*syscall.SockaddrUnix); ok {
+				return &net.UnixAddr{Name: unix.Name, Net: "unix"}
+			}
+			return net.TCPAddrFromAddrPort(addrPort(sa))
+		}
 	}
-	sa, err := get(int(d.fd))
-	if err != nil {
-		return nil
-	}
-	if unix, ok := sa.(*syscall.SockaddrUnix); ok {
-		return &net.UnixAddr{Name: unix.Name, Net: "unix"}
-	}
-	return net.TCPAddrFromAddrPort(addrPort(sa))
-}
-
-func (d *polledConn) LocalAddr() net.Addr {
-	if a := d.name(syscall.Getsockname); a != nil {
-		return a
-	}
-	if d.peer.IsValid() {
+	if _, ok := d.RemoteAddr().(*net.TCPAddr); ok {
 		return &net.TCPAddr{}
 	}
 	return &net.UnixAddr{Net: "unix"}

@@ -105,9 +105,21 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// What an idle connection costs here, in one piece.
-func TestSizeOfAnIdleConnection(t *testing.T) {
-	if n := unsafe.Sizeof(polledConn{}); n > 256 {
-		t.Errorf("%d bytes", n)
+// Sizes are those that were paid for when there are a million of them, each the most that its size class of the allocator
+// holds: what is needed now and then does not belong there.
+func TestSizes(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		size, max uintptr
+	}{
+		{"an idle connection, which nothing else belongs to", unsafe.Sizeof(Conn{}), 80},
+		{"its seat in a loop", unsafe.Sizeof(seat{}), 16},
+		{"what is under way, as a message that is being sent", unsafe.Sizeof(work{}), 64},
+		{"more for TLS, WebSocket and other addresses", unsafe.Sizeof(extra{}), 64},
+		{"TLS and WebSocket themselves", unsafe.Sizeof(filters{}), 112},
+	} {
+		if tt.size > tt.max {
+			t.Errorf("%s: %d bytes, more than %d", tt.name, tt.size, tt.max)
+		}
 	}
 }

@@ -24,3 +24,11 @@ func (*acceptor) close() error { return nil }
 func newPolled(int, netip.AddrPort, *Options) *Conn { return nil }
 
 func takeOver(net.Conn, *Options) *Conn { return nil }
+
+// polledConn is of no use here: every Conn has a net.Conn.
+type polledConn interface {
+	net.Conn
+	sock
+}
+
+func descriptorOf(*Conn) polledConn { return nil }

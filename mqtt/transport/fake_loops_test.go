@@ -39,8 +39,7 @@ func (s *fakeLoops) drive(f *fake, nc net.Conn, o Options) *Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o.Loops = &s.Loops
-	c := &Conn{nc: nc, sock: f, opt: o.withDefaults()}
-	c.poll = &polled{c: c, fd: int32(len(s.fakes))}
+	c := &Conn{extra: &extra{nc: nc, sock: f}, opt: o.withDefaults(), fd: int32(len(s.fakes))}
 	s.fakes = append(s.fakes, f)
 	return c
 }

@@ -41,7 +41,7 @@ func newFake() *fake {
 // fakeConn drives a fake.
 func fakeConn(f *fake, o Options) *Conn {
 	c := New(f, o)
-	c.sock = f
+	c.extra.sock = f
 	return c
 }
 

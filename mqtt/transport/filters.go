@@ -83,7 +83,7 @@ func (l *link) Close() error {
 func (l *link) detach(c *Conn) *filters {
 	f := &filters{tls: l.tls, below: l.below, ws: l.ws, pre: l.pre, took: l.took}
 	if l.below != nil {
-		l.below.c, l.below.Conn = c, c.nc
+		l.below.c, l.below.Conn = c, c.nc()
 	}
 	return f
 }
@@ -169,10 +169,10 @@ func (b *tlsBelow) Write(p []byte) (int, error) {
 	c := b.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.broken {
+	if c.work.isBroken() {
 		return 0, ErrClosed
 	}
-	f := c.filt
+	f := c.filt()
 	if !f.encoding {
 		// Answers to KeyUpdate, and alerts. A peer that asks for them and does not read gets no more than this.
 		if f.answers += len(p); f.answers > tlsAnswers {
@@ -220,9 +220,9 @@ func (b *tlsBelow) SetWriteDeadline(t time.Time) error {
 // fill reads into p what the layers let through. It never blocks. No bytes and no error means that what came was for the
 // layers alone, and there may be more.
 func (c *Conn) fill(t *turn, p []byte) (int, error) {
-	f := c.filt
+	f := c.filt()
 	if f == nil {
-		return c.fillBare(p)
+		return c.fillBare(t, p)
 	}
 	n, err := c.fillBelow(f, t, p)
 	if f.ws != nil && n > 0 {
@@ -235,11 +235,10 @@ func (c *Conn) fill(t *turn, p []byte) (int, error) {
 }
 
 // fillBare reads the socket itself.
-func (c *Conn) fillBare(p []byte) (int, error) {
-	n, err := c.sock.read(p)
-	c.in.Add(uint64(n))
-	if c.poll != nil {
-		c.poll.wasRead(n, len(p), err)
+func (c *Conn) fillBare(t *turn, p []byte) (int, error) {
+	n, err := c.sock().read(p)
+	if l := c.poll(); l != nil {
+		l.wasRead(t, n, len(p), err)
 	}
 	return n, err
 }
@@ -254,7 +253,7 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 		return n, nil
 	}
 	if f.tls == nil {
-		return c.fillBare(p)
+		return c.fillBare(t, p)
 	}
 	for {
 		if !f.dry {
@@ -274,10 +273,10 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 			t.raw = make([]byte, readChunk)
 		}
 		m, err := 0, errWouldBlock
-		if c.poll == nil {
-			m, err = c.fillBare(t.raw)
-		} else if c.poll.mayReadSocket() {
-			m, err = c.fillBare(t.raw[:min(len(t.raw), int(c.poll.left))])
+		if l := c.poll(); l == nil {
+			m, err = c.fillBare(t, t.raw)
+		} else if l.mayReadSocket(t) {
+			m, err = c.fillBare(t, t.raw[:min(len(t.raw), t.left)])
 		}
 		if errors.Is(err, errWouldBlock) {
 			c.flushWire()
@@ -291,12 +290,11 @@ func (c *Conn) fillBelow(f *filters, t *turn, p []byte) (int, error) {
 // flushWire sends what crypto/tls wrote on its own while reading.
 func (c *Conn) flushWire() {
 	c.mu.Lock()
-	if c.filt.wire == nil || c.flushing {
+	if c.filt().wire == nil {
 		c.mu.Unlock()
 		return
 	}
-	c.flushing = true
-	c.drain()
+	c.drainUnless()
 }
 
 // wsReply hands the replies that decode made to whoever writes.
@@ -311,21 +309,20 @@ func (c *Conn) wsReply(w *webSocket, closed bool) {
 	}
 	w.say = w.say[:0]
 	w.closeSent = w.closeSent || closed
-	if c.flushing || closed {
+	if closed {
 		// What came before a Close frame is fed first; its answers and our own Close leave when the connection closes.
 		c.mu.Unlock()
 		return
 	}
-	c.flushing = true
-	c.drain()
+	c.drainUnless()
 }
 
 // encode takes what was appended through the layers, towards cur. It reports false when there was nothing. mu is held,
 // and released while TLS works.
 func (c *Conn) encode() bool {
-	f := c.filt
+	f, w := c.filt(), c.work
 	if f.wire != nil {
-		c.cur, f.wire, f.answers = f.wire, nil, 0
+		w.cur, f.wire, f.answers = f.wire, nil, 0
 		return true
 	}
 	o, bye := c.plain()
@@ -333,7 +330,7 @@ func (c *Conn) encode() bool {
 		return false
 	}
 	if f.tls == nil {
-		c.cur = o
+		w.cur = o
 		return true
 	}
 	f.encoding = true
@@ -357,19 +354,19 @@ func (c *Conn) encode() bool {
 // plain returns what TLS, or the socket, has to send next: WebSocket replies before data, but a Close frame after all
 // data, when the connection closes. bye says that nothing comes after it. mu is held.
 func (c *Conn) plain() (o *outbuf, bye bool) {
-	f := c.filt
+	f, out, end := c.filt(), c.work.out, c.state.has(isClosing)
 	w := f.ws
 	switch {
-	case w != nil && len(w.reply) > 0 && (!w.closeSent || (c.closing.Load() && c.out == nil)):
+	case w != nil && len(w.reply) > 0 && (!w.closeSent || (end && out == nil)):
 		o = newOutbuf(0)
 		o.append(w.reply)
 		w.reply = w.reply[:0]
-	case c.out != nil:
-		o, c.out, c.replies = c.out, nil, 0
+	case out != nil:
+		o, c.work.out, c.work.replies = out, nil, 0
 		if w != nil {
 			w.seal(o)
 		}
-	case c.closing.Load() && !f.farewell:
+	case end && !f.farewell:
 		f.farewell, bye = true, true
 		if w != nil && !w.closeSent {
 			o = newOutbuf(0)

@@ -12,12 +12,25 @@ const combine = 16
 // flush sends what is buffered, unless another goroutine does so already.
 func (c *Conn) flush() {
 	c.mu.Lock()
-	c.dirty = false
-	if c.flushing || (c.out == nil && c.filt == nil) {
+	w := c.work // which is there while it is dirty
+	w.dirty = false
+	if w.flushing || (w.out == nil && c.filt() == nil) {
+		c.relax()
 		c.mu.Unlock()
 		return
 	}
-	c.flushing = true
+	w.flushing = true
+	c.drain()
+}
+
+// drainUnless drains, unless another goroutine does so already. Called with mu held, which it releases.
+func (c *Conn) drainUnless() {
+	w := c.begin()
+	if w.flushing {
+		c.mu.Unlock()
+		return
+	}
+	w.flushing = true
 	c.drain()
 }
 
@@ -25,21 +38,21 @@ func (c *Conn) flush() {
 // others append meanwhile is sent by the one who holds flushing, and nobody waits for a write. Called with mu held and
 // flushing set by the caller; releases mu.
 func (c *Conn) drain() {
+	w, p := c.work, c.poll()
 	for i := 0; c.next(); i++ {
-		if c.poll != nil {
-			c.poll.edge = false
-		}
+		w.edge = false
+		cur := w.cur
 		c.mu.Unlock()
-		n, err := c.sock.write(c.cur)
+		n, err := c.sock().write(cur)
 		c.mu.Lock()
 		c.sent(n)
 		switch full := errors.Is(err, errWouldBlock); {
 		case !full && i < combine:
-		case c.poll == nil:
+		case p == nil:
 			c.mu.Unlock()
 			go c.drainBlocked()
 			return
-		case c.poll.park(full):
+		case p.park(full):
 			c.mu.Unlock()
 			return
 		case full:
@@ -55,22 +68,25 @@ func (c *Conn) drain() {
 
 // drainBlocked is drain for a full socket: it waits for room, and lives until all is sent.
 func (c *Conn) drainBlocked() {
+	nc, sock := c.nc(), c.sock()
 	c.mu.Lock()
-	c.blocked = true
+	w := c.work // which stays, for flushing
+	w.blocked = true
 	for c.next() {
 		c.count()
-		_ = c.nc.SetWriteDeadline(c.writeDeadline())
+		_ = nc.SetWriteDeadline(c.writeDeadline())
+		cur := w.cur
 		c.mu.Unlock()
-		n, err := c.sock.writeWait(c.cur)
+		n, err := sock.writeWait(cur)
 		c.mu.Lock()
 		c.sent(n)
 		if err != nil && n == 0 {
 			c.failBlocked(err)
 		}
 	}
-	c.blocked = false
-	if !c.done {
-		_ = c.nc.SetWriteDeadline(time.Time{})
+	w.blocked = false
+	if !w.done {
+		_ = nc.SetWriteDeadline(time.Time{})
 	}
 	c.settle()
 	c.mu.Unlock()
@@ -79,8 +95,8 @@ func (c *Conn) drainBlocked() {
 // writeDeadline is when a blocked write has waited long enough. mu is held.
 func (c *Conn) writeDeadline() time.Time {
 	switch {
-	case c.closing.Load():
-		return c.end.closeAt
+	case c.state.has(isClosing):
+		return c.work.end.closeAt
 	case c.opt.StallTimeout < 0:
 		return time.Time{}
 	}
@@ -93,11 +109,11 @@ func (c *Conn) failBlocked(err error) {
 		c.failWrite(err)
 		return
 	}
-	if !c.closing.Load() {
+	if !c.state.has(isClosing) {
 		c.abort(ErrSlowConsumer)
 		return
 	}
-	if time.Now().Before(c.end.closeAt) {
+	if time.Now().Before(c.work.end.closeAt) {
 		return // the deadline was one from before Close
 	}
 	c.abort(ErrCloseTimeout)
@@ -105,40 +121,46 @@ func (c *Conn) failBlocked(err error) {
 
 // settle ends a drain. mu is held.
 func (c *Conn) settle() {
-	c.flushing = false
+	w := c.work
+	w.flushing, w.edge = false, false
 	c.uncount()
 	switch {
-	case c.closing.Load() && !c.done:
+	case w.done:
+		if p := c.poll(); p != nil {
+			p.flushed()
+		}
+	case c.state.has(isClosing):
 		c.ended()
-	case c.done && c.poll != nil:
-		c.poll.flushed()
+	default:
+		c.relax()
 	}
 }
 
 // next makes cur hold bytes to send; false when there are none. mu is held, and released while filters work.
 func (c *Conn) next() bool {
+	w, f := c.work, c.filt()
 	for {
-		if c.broken {
+		if w.broken {
 			c.drop()
 			return false
 		}
-		if c.cur != nil {
-			if c.cur.left > 0 {
+		if w.cur != nil {
+			if w.cur.left > 0 {
 				return true
 			}
-			c.cur.release()
-			c.cur = nil
+			w.cur.release()
+			w.cur = nil
 		}
-		if c.filt != nil {
+		if f != nil {
 			if !c.encode() {
 				return false
 			}
 			continue
 		}
-		if c.out == nil {
+		if w.out == nil {
 			return false
 		}
-		c.cur, c.out, c.replies = c.out, nil, 0
+		w.cur, w.out, w.replies = w.out, nil, 0
 	}
 }
 
@@ -147,11 +169,13 @@ func (c *Conn) sent(n int) {
 	if n == 0 {
 		return
 	}
-	c.cur.advance(n)
-	c.sum.Add(uint64(n))
-	if c.full && c.buffered() <= c.opt.OutLimit/2 {
-		c.full = false
-		c.drained = true
+	w := c.work
+	w.cur.advance(n)
+	if w.wait != nil {
+		w.wait.since = time.Time{}
+	}
+	if w.full && c.buffered() <= c.opt.OutLimit/2 {
+		w.full, w.drained = false, true
 		c.wake()
 	}
 }
@@ -159,35 +183,36 @@ func (c *Conn) sent(n int) {
 // failWrite drops what cannot be sent. The reader goes on for a moment: a DISCONNECT that the peer sent before it closed
 // must still be fed, or its Will would be published. mu is held.
 func (c *Conn) failWrite(err error) {
-	if c.broken {
+	if c.work.broken {
 		return
 	}
-	c.broken = true
+	c.work.broken = true
 	c.ends().werr = err
 	c.wake()
 }
 
 // drop releases everything buffered. mu is held, and nobody else is flushing.
 func (c *Conn) drop() {
-	for _, o := range []**outbuf{&c.out, &c.cur} {
+	for _, o := range []**outbuf{&c.work.out, &c.work.cur} {
 		if *o != nil {
 			(*o).release()
 			*o = nil
 		}
 	}
-	c.filt.drop()
+	c.filt().drop()
 }
 
 // ended tells the reader that the closing flush is over. Without a reader the socket is closed here. mu is held.
 func (c *Conn) ended() {
-	c.done = true
-	if !c.started {
-		c.linger = false
-		if c.poll == nil || !c.flushing { // else settle closes it
-			_ = c.nc.Close()
+	w := c.work
+	w.done = true
+	if !c.state.has(isStarted) {
+		w.linger = false
+		if c.poll() == nil || !w.flushing { // else settle closes it
+			_ = c.nc().Close()
 		}
 		return
 	}
-	c.linger = c.linger && !c.broken && halfClose(c.nc) == nil
+	w.linger = w.linger && !w.broken && halfClose(c.nc()) == nil
 	c.wake()
 }

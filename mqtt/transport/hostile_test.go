@@ -19,7 +19,7 @@ import (
 // overWebSocket drives a fake as a Server does whose client speaks WebSocket.
 func overWebSocket(s *fake, drive func(*fake, Options) *Conn) *Conn {
 	c := drive(s, Options{})
-	c.filt = (&link{Conn: s, ws: newWebSocket(ws.StateServerSide)}).detach(c)
+	c.extra.filt = (&link{Conn: s, ws: newWebSocket(ws.StateServerSide)}).detach(c)
 	return c
 }
 
@@ -89,7 +89,7 @@ func TestFramesWithoutEndDoNotHoldTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := newFake(), newRecorder()
 		c := overWebSocket(s, fakeConn)
-		c.sock = &dripping{s, frame(ws.OpPing, true, true, "")}
+		c.extra.sock = &dripping{s, frame(ws.OpPing, true, true, "")}
 		c.Start(r)
 		time.Sleep(5 * time.Second)
 		start := time.Now()

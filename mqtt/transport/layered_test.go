@@ -109,7 +109,7 @@ func layer(t *testing.T, l layers, o Options, drive func(*fake, Options) *Conn) 
 		far.ws, n.near.ws = newWebSocket(ws.StateServerSide), newWebSocket(ws.StateClientSide)
 	}
 	n.c = drive(s, o)
-	n.c.filt = far.detach(n.c)
+	n.c.extra.filt = far.detach(n.c)
 	return n
 }
 
@@ -133,7 +133,7 @@ func TestRecordsAreNotCutUp(t *testing.T) {
 					var feeds, copied int
 					r.feed = func(_ *Batch, p []byte) (int, error) {
 						feeds++
-						if p := n.c.poll; p != nil && !within(n.c.filt.below.got, p.loop.turn.raw) {
+						if p := n.c.poll(); p != nil && !within(n.c.filt().below.got, p.loop().turn.raw) {
 							copied++
 						}
 						return len(p), nil

@@ -46,17 +46,22 @@ type seat struct {
 	alarm uint32 // the tick of its next one, 0: none
 }
 
+// seatsEach is how many seats come at a time: a table that doubled would take twice as much for a while.
+const seatsEach = 256
+
 // loop serves many connections in turn, in one goroutine.
 type loop struct {
 	all    *Loops
+	number uint8 // in all, from 1
 	poller poller
 	turn   turn
 
-	mu    sync.Mutex // a leaf
-	seats []seat
-	free  []uint32
-	mail  []*polled
-	stop  bool
+	mu     sync.Mutex // a leaf
+	seats  []*[seatsEach]seat
+	seated uint32 // seats that were ever taken
+	free   []uint32
+	mail   []*polled
+	stop   bool
 
 	nextAlarm uint32    // a tick that is not behind the first alarm, 0: there is none
 	began     time.Time // of ticks, the same for all loops
@@ -71,7 +76,7 @@ type loop struct {
 	more    []*polled // whose turn was over before the socket was empty
 	served  []*polled // those of the round before
 	due     deadlines
-	room    int32 // bytes of a turn
+	room    int   // bytes of a turn
 	give    *loop // who is given connections, see Loops.balance
 	some    bool  // not all of them
 	alarms  bool  // there are some
@@ -79,7 +84,7 @@ type loop struct {
 }
 
 func newLoop(all *Loops, p poller) *loop {
-	l := &loop{all: all, poller: p, began: time.Now()}
+	l := &loop{all: all, number: uint8(len(all.all) + 1), poller: p, began: time.Now()}
 	l.load.begin(l.began)
 	if len(all.all) > 0 {
 		l.began = all.all[0].began
@@ -87,16 +92,21 @@ func newLoop(all *Loops, p poller) *loop {
 	return l
 }
 
+// at returns a seat. mu is held.
+func (l *loop) at(n uint32) *seat { return &l.seats[n/seatsEach][n%seatsEach] }
+
 // add gives p a seat. The Conn's mu is held, so that p does not go before it is there.
 func (l *loop) add(p *polled) error {
 	l.mu.Lock()
 	if n := len(l.free); n > 0 {
 		p.seat, l.free = l.free[n-1], l.free[:n-1]
 	} else {
-		p.seat = uint32(len(l.seats))
-		l.seats = append(l.seats, seat{})
+		if p.seat = l.seated; p.seat%seatsEach == 0 {
+			l.seats = append(l.seats, new([seatsEach]seat))
+		}
+		l.seated++
 	}
-	s := &l.seats[p.seat]
+	s := l.at(p.seat)
 	s.p = p
 	s.gen++
 	gen := s.gen
@@ -110,7 +120,8 @@ func (l *loop) add(p *polled) error {
 // leave takes p's seat away.
 func (l *loop) leave(p *polled) {
 	l.mu.Lock()
-	l.seats[p.seat].p, l.seats[p.seat].alarm = nil, 0
+	s := l.at(p.seat)
+	s.p, s.alarm = nil, 0
 	l.free = append(l.free, p.seat)
 	l.mu.Unlock()
 }
@@ -160,7 +171,7 @@ func (l *loop) run() {
 		l.open()
 		for i, p := range l.served {
 			l.served[i] = nil
-			p.queued = false
+			p.reading.unset(queued)
 			l.serve(p)
 		}
 		l.expire()
@@ -196,10 +207,12 @@ func (l *loop) pass(n int) {
 
 // move gives p to another loop, unless there is something about it that only this one knows.
 func (l *loop) move(p *polled, to *loop) {
-	c := p.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.fed || p.phase != phaseReading || p.queued || p.parked || p.w != nil || c.again || c.closing.Load() || c.paused.Load() || c.resumed.Load() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reading.has(fed) || p.reading.has(queued|again) || p.state.has(isClosing|isPaused|isResumed) {
+		return
+	}
+	if w := p.work; w != nil && (w.parked || w.wait != nil) {
 		return
 	}
 	if l.poller.remove(int(p.fd)) != nil {
@@ -207,9 +220,10 @@ func (l *loop) move(p *polled, to *loop) {
 	}
 	alarm := l.alarmOf(p)
 	l.leave(p)
-	p.loop, p.readable, c.fed = to, false, false // what is there is reported again
+	p.number = to.number
+	p.reading.unset(readable | fed) // what is there is reported again
 	if err := to.add(p); err != nil {
-		c.abort(err)
+		p.conn().abort(err)
 	}
 	to.restoreAlarm(p, alarm)
 }
@@ -242,8 +256,11 @@ func (l *loop) wait() (n int, stop bool) {
 	l.load.woke(time.Now())
 	l.mu.Lock()
 	for i, e := range l.events[:n] {
-		if int(e.seat) < len(l.seats) && l.seats[e.seat].gen == e.gen {
-			l.ready[i] = l.seats[e.seat].p
+		if e.seat >= l.seated {
+			continue
+		}
+		if s := l.at(e.seat); s.gen == e.gen {
+			l.ready[i] = s.p
 		}
 	}
 	l.mu.Unlock()
@@ -257,13 +274,13 @@ func (l *loop) open() {
 	l.mu.Unlock()
 	for i, p := range l.letters {
 		l.letters[i] = nil
-		p.posted.Store(false)
-		p.c.mu.Lock()
-		ours := p.loop == l
+		p.state.unset(isPosted)
+		p.mu.Lock()
+		ours := p.number == l.number
 		if !ours {
 			p.post() // it has moved
 		}
-		p.c.mu.Unlock()
+		p.mu.Unlock()
 		if ours {
 			p.resume(false)
 			l.serve(p)
@@ -277,64 +294,68 @@ func (l *loop) notice(p *polled, what uint8) {
 		p.resume(true)
 	}
 	if what&(canRead|hungUp) != 0 {
-		p.readable = true
-		p.hup = p.hup || what&hungUp != 0
+		p.reading.set(readable)
+		if what&hungUp != 0 {
+			p.reading.set(hup)
+		}
 	}
 }
 
 // serve gives p its turn.
 func (l *loop) serve(p *polled) {
-	p.left = l.room
-	c := p.c
+	l.turn.left = l.room
+	c := p.conn()
 	for range maxAgain {
 		if l.attend(p) {
 			return
 		}
-		if !p.mayRead() && !c.again && !c.resumed.Load() {
+		if !p.mayRead(&l.turn) && !p.reading.has(again) && !p.state.has(isResumed) {
 			break
 		}
 		leave := c.readAll(&l.turn)
-		c.filt.parkLayers()
+		c.filt().parkLayers()
 		if !leave {
 			break
 		}
 	}
-	if p.pending() || c.resumed.Load() {
+	if p.pending() || p.state.has(isResumed) {
 		l.later(p)
 	}
 }
 
 // later gives p another turn, after all others.
 func (l *loop) later(p *polled) {
-	if !p.queued {
-		p.queued = true
+	if !p.reading.has(queued) {
+		p.reading.set(queued)
 		l.more = append(l.more, p)
 	}
 }
 
 // attend does what others asked for. It reports whether p is not to be read now.
 func (l *loop) attend(p *polled) bool {
-	c := p.c
+	c := p.conn()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
 		switch {
-		case c.closing.Load():
+		case c.state.has(isClosing):
 			l.finish(p)
 			return true
-		case c.unwritable() != nil && (c.paused.Load() || c.opt.Linger < 0):
-			c.abort(c.end.werr)
-		case c.unwritable() != nil && !c.last:
-			c.last, p.readable, p.hup = true, true, true
+		case c.unwritable() != nil && (c.state.has(isPaused) || c.opt.Linger < 0):
+			c.abort(c.work.end.werr)
+		case c.unwritable() != nil && !c.work.end.last:
+			c.work.end.last = true
+			p.reading.set(readable | hup)
 			p.waits().until = time.Now().Add(c.opt.Linger)
 			l.arm(p)
-		case c.drained:
-			c.drained = false
+		case c.work.isDrained():
+			c.work.drained = false
+			c.relax()
 			c.mu.Unlock()
 			c.callDrained(&l.turn.batch)
 			c.mu.Lock()
-		case c.paused.Load():
-			c.again = true
+		case c.state.has(isPaused):
+			p.reading.set(again)
 			l.arm(p)
 			return true
 		default:
@@ -346,52 +367,54 @@ func (l *loop) attend(p *polled) bool {
 
 // finish goes as far towards the end of p as it can go now. mu is held, and released while the handler is called.
 func (l *loop) finish(p *polled) {
-	c := p.c
-	if p.phase == phaseReading {
-		p.phase = phaseClosing
+	c, w := p.conn(), p.work
+	end := w.end
+	if end.phase == phaseReading {
+		end.phase = phaseClosing
 		c.mu.Unlock()
 		c.keepRest(nil, 0)
 		c.mu.Lock()
 	}
-	if !c.done {
+	if !w.done {
 		l.arm(p)
 		return
 	}
-	if p.phase == phaseClosing {
-		p.phase = phaseTold
-		err := c.end.err
+	if end.phase == phaseClosing {
+		end.phase = phaseTold
+		err := end.err
 		c.mu.Unlock()
 		c.h.Closed(err)
 		c.mu.Lock()
-		if c.linger && !c.eof && c.opt.Budget.mayLinger() {
-			p.phase = phaseLingering
-			w := p.waits()
-			w.since, w.until = time.Time{}, time.Now().Add(c.opt.Linger)
+		if w.linger && !end.eof && c.opt.Budget.mayLinger() {
+			end.phase = phaseLingering
+			d := p.waits()
+			d.since, d.until = time.Time{}, time.Now().Add(c.opt.Linger)
 		}
 	}
-	if p.phase == phaseLingering {
+	if end.phase == phaseLingering {
 		if !l.discarded(p) {
 			l.arm(p)
 			return
 		}
-		p.phase = phaseTold
+		end.phase = phaseTold
 		c.opt.Budget.lingered()
 	}
-	if p.phase == phaseTold && !c.flushing { // else flushed posts
+	if end.phase == phaseTold && !w.flushing { // else flushed posts
 		l.bury(p)
 	}
 }
 
 // discarded reads on like discard does, and reports whether that is over. mu is held.
 func (l *loop) discarded(p *polled) bool {
-	w := p.w
+	w := p.work.wait
 	if !time.Now().Before(w.until) {
 		return true
 	}
-	for p.mayReadSocket() {
-		buf := l.turn.buf[:p.left]
-		n, err := p.c.sock.read(buf)
-		p.wasRead(n, len(buf), err)
+	t := &l.turn
+	for p.mayReadSocket(t) {
+		buf := t.buf[:t.left]
+		n, err := p.conn().sock().read(buf)
+		p.wasRead(t, n, len(buf), err)
 		if err != nil && err != errWouldBlock { //nolint:errorlint // as it is
 			return true
 		}
@@ -399,7 +422,7 @@ func (l *loop) discarded(p *polled) bool {
 			return true
 		}
 	}
-	if p.readable {
+	if p.reading.has(readable) {
 		l.later(p)
 	}
 	return false
@@ -407,17 +430,17 @@ func (l *loop) discarded(p *polled) bool {
 
 // bury closes the socket. mu is held.
 func (l *loop) bury(p *polled) {
-	c := p.c
-	p.phase = phaseGone
-	if w := p.w; w != nil {
-		if w.armed {
-			heap.Remove(&l.due, w.index-1)
+	c, w := p.conn(), p.work
+	w.end.phase = phaseGone
+	if w.wait != nil {
+		if w.wait.armed {
+			heap.Remove(&l.due, w.wait.index-1)
 		}
-		p.w = nil
+		w.wait = nil
 	}
 	l.leave(p)
-	p.loop = nil
-	_ = c.nc.Close()
+	p.number = 0
+	_ = c.nc().Close()
 	c.mu.Unlock()
 	if e, ok := c.h.(Ender); ok {
 		e.Ended()
@@ -428,16 +451,17 @@ func (l *loop) bury(p *polled) {
 
 // arm brings p's deadline into the heap, or takes it out. mu is held.
 func (l *loop) arm(p *polled) {
-	w := p.w
-	if w == nil {
+	if p.work == nil || p.work.wait == nil {
 		return
 	}
+	w := p.work.wait
 	switch at := p.deadline(); {
 	case at.IsZero():
 		if w.armed {
 			heap.Remove(&l.due, w.index-1)
 		}
-		p.w = nil
+		p.work.wait = nil
+		p.conn().relax()
 	case !w.armed:
 		w.armed, w.at = true, at
 		heap.Push(&l.due, w)
@@ -456,11 +480,11 @@ func (l *loop) expire() {
 		}
 		w := heap.Pop(&l.due).(*wait)
 		p := w.p
-		p.c.mu.Lock()
+		p.mu.Lock()
 		w.armed = false
 		p.expired(now)
 		l.arm(p)
-		p.c.mu.Unlock()
+		p.mu.Unlock()
 		l.serve(p)
 	}
 }

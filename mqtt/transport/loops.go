@@ -24,9 +24,12 @@ type Loops struct {
 	Parked bool
 
 	mu    sync.Mutex
-	users int // Listeners that serve, and connections
-	all   []*loop
+	users int      // Listeners that serve, and connections
+	all   []*loop  // the first of numbered
 	opt   *Options // of the last connection that New made
+
+	// As all, for connections that have a seat in them: what they find here stays until the last one has gone.
+	numbered [maxLoops]*loop
 
 	// Of tests.
 	open     func() (poller, error) // default newPoller
@@ -72,6 +75,7 @@ func (s *Loops) release() {
 		l.end()
 	}
 	s.all = nil
+	clear(s.numbered[:])
 }
 
 // share returns o for a connection: most have the same, and keep it once.
@@ -99,7 +103,8 @@ func (s *Loops) grow() (*loop, error) {
 		return nil, err
 	}
 	l := newLoop(s, p)
-	s.all = append(s.all, l)
+	s.numbered[len(s.all)] = l
+	s.all = s.numbered[:len(s.all)+1]
 	go l.run()
 	return l, nil
 }
@@ -110,7 +115,7 @@ func (s *Loops) another() *loop {
 	if most == 0 {
 		most = runtime.GOMAXPROCS(0)
 	}
-	if len(s.all) >= most {
+	if len(s.all) >= min(most, maxLoops) {
 		return nil
 	}
 	l, _ := s.grow() // those that are there will do

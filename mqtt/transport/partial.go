@@ -77,7 +77,7 @@ func (c *Conn) shed() {
 	}
 	c.Close(ErrMemory)
 	c.mu.Lock()
-	if !c.done {
+	if !c.work.isDone() {
 		c.wake() // what was read is given up before what is buffered has left
 	}
 	c.mu.Unlock()

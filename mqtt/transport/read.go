@@ -25,6 +25,7 @@ type turn struct {
 	batch Batch
 	buf   [readChunk]byte
 	raw   []byte // ciphertext, for TLS only
+	left  int    // bytes that may still be read; only loops count them
 }
 
 // Shared by all connections; a pool holds no state.
@@ -33,10 +34,11 @@ var turns = sync.Pool{New: func() any { return new(turn) }}
 // run is the reader: parked in the socket without a buffer until there is something to do.
 func (c *Conn) run() {
 	for !c.attend() {
-		err := c.sock.park(c.turn)
+		err := c.sock().park(c.turn)
+		g := c.gor()
 		switch {
-		case err == nil && c.trim:
-			c.trim, c.gor.frame = false, 0
+		case err == nil && g.trim:
+			g.trim, g.frame = false, 0
 			go c.run()
 			return
 		case err == nil:
@@ -54,7 +56,7 @@ func (c *Conn) run() {
 // (CONNECT and SUBSCRIBE, so that a storm of connects uses the grown stacks in turn), after a long silence (more may
 // follow), and now and then; a busy connection is left alone. frame is where the caller's stack frame is: it moves when the stack grows.
 func (c *Conn) tooDeep(frame uintptr) bool {
-	g := c.gor
+	g := c.gor()
 	g.turns++
 	now := uint32(time.Now().Unix())
 	quiet := now-g.lastTurn >= trimAfter && g.turns > 1
@@ -71,20 +73,21 @@ func (c *Conn) attend() bool {
 	defer c.mu.Unlock()
 	for {
 		switch {
-		case c.closing.Load():
+		case c.state.has(isClosing):
 			return true
-		case c.unwritable() != nil && (c.paused.Load() || c.opt.Linger < 0):
-			c.abort(c.end.werr)
-		case c.drained:
-			c.drained = false
+		case c.unwritable() != nil && (c.state.has(isPaused) || c.opt.Linger < 0):
+			c.abort(c.work.end.werr)
+		case c.work.isDrained():
+			c.work.drained = false
+			c.relax()
 			c.mu.Unlock()
 			t := turns.Get().(*turn)
 			c.callDrained(&t.batch)
 			t.batch.Flush()
 			turns.Put(t)
 			c.mu.Lock()
-		case c.paused.Load():
-			c.again = true
+		case c.state.has(isPaused):
+			c.reading.set(again)
 			c.wait()
 		default:
 			return false
@@ -94,10 +97,11 @@ func (c *Conn) attend() bool {
 
 // wait parks the reader until signal. mu is held.
 func (c *Conn) wait() {
-	if c.gor.cond == nil {
-		c.gor.cond = sync.NewCond(&c.mu)
+	g := c.gor()
+	if g.cond == nil {
+		g.cond = sync.NewCond(&c.mu)
 	}
-	c.gor.cond.Wait()
+	g.cond.Wait()
 }
 
 func (c *Conn) callDrained(b *Batch) {
@@ -113,27 +117,28 @@ func (c *Conn) expired() {
 	defer c.mu.Unlock()
 	switch {
 	case c.unwritable() == nil:
-		_ = c.nc.SetReadDeadline(time.Time{})
-	case c.last:
-		c.abort(c.end.werr)
+		_ = c.nc().SetReadDeadline(time.Time{})
+	case c.work.end.last:
+		c.abort(c.work.end.werr)
 	default:
-		c.last = true
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.opt.Linger))
+		c.work.end.last = true
+		_ = c.nc().SetReadDeadline(time.Now().Add(c.opt.Linger))
 	}
 }
 
 // turn reads what the socket holds and feeds it. It reports whether the reader has to leave the parked read.
 func (c *Conn) turn() (leave bool) {
-	if c.gor.frame == 0 {
-		c.gor.frame = uintptr(unsafe.Pointer(&leave))
+	g := c.gor()
+	if g.frame == 0 {
+		g.frame = uintptr(unsafe.Pointer(&leave))
 	}
 	t := turns.Get().(*turn)
 	leave = c.readAll(t)
 	t.batch.Flush()
-	c.filt.parkLayers()
+	c.filt().parkLayers()
 	turns.Put(t)
-	if !leave && c.fed && c.tooDeep(uintptr(unsafe.Pointer(&leave))) {
-		c.trim = true
+	if !leave && c.reading.has(fed) && c.tooDeep(uintptr(unsafe.Pointer(&leave))) {
+		g.trim = true
 		return true
 	}
 	return leave
@@ -143,26 +148,27 @@ func (c *Conn) turn() (leave bool) {
 // that from its events, and may have to serve others first.
 func (c *Conn) readAll(t *turn) (leave bool) {
 	work, n := c.takeRest(t)
+	p := c.poll()
 	ok := true
-	c.fed = false
-	if c.again {
-		c.again = false
+	c.reading.unset(fed)
+	if c.reading.has(again) {
+		c.reading.unset(again)
 		if n > 0 {
-			c.resumed.Store(false) // that is done with this: the next is another one
+			c.state.unset(isResumed) // that is done with this: the next is another one
 			n, ok = c.feed(t, work[:n])
 		}
 	}
 	for sum := 0; ok; {
-		if c.closing.Load() || c.paused.Load() {
+		if c.state.has(isClosing | isPaused) {
 			c.keepRest(work, n)
 			return true
 		}
-		if c.resumed.CompareAndSwap(true, false) && n > 0 {
+		if c.state.has(isResumed) && c.state.unset(isResumed) && n > 0 {
 			// Paused and resumed before the reader had noticed.
 			n, ok = c.feed(t, work[:n])
 			continue
 		}
-		if c.poll != nil && !c.poll.mayRead() {
+		if p != nil && !p.mayRead(t) {
 			c.keepRest(work, n)
 			return false
 		}
@@ -171,9 +177,9 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 				return true
 			}
 		}
-		m, err := c.fill(t, work[n:min(len(work), n+c.poll.most(n))])
+		m, err := c.fill(t, work[n:min(len(work), n+p.most(t, n))])
 		if m > 0 {
-			c.fed = true
+			c.reading.set(fed)
 			if n, ok = c.feed(t, work[:n+m]); !ok {
 				break
 			}
@@ -197,17 +203,17 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 // feed hands p to the handler, moves what it left to the front of p and returns how much that is. False means that the
 // connection is closing.
 func (c *Conn) feed(t *turn, p []byte) (left int, ok bool) {
-	c.rest.uncount() // a packet that is whole now is not to be counted here and where it is kept
+	c.rest().uncount() // a packet that is whole now is not to be counted here and where it is kept
 	used, err := c.h.Feed(&t.batch, p)
 	if err != nil {
-		c.shut(err, true)
+		c.close(err, true)
 		return 0, false
 	}
 	if left = len(p) - used; left == 0 {
 		return 0, true
 	}
-	if c.rest != nil {
-		c.hold(c.rest, cap(c.rest.b)) // if that ends us, closing is set
+	if r := c.rest(); r != nil {
+		c.hold(r, cap(r.b)) // if that ends us, isClosing is set
 	}
 	if used > 0 {
 		copy(p, p[used:])
@@ -228,16 +234,42 @@ func (c *Conn) stopped(t *turn, err error) (leave bool) {
 // readFailed ends the connection for a reader that can read no more. What is buffered is still sent: the peer may only
 // have closed its half, and TLS or WebSocket may have to say what was wrong.
 func (c *Conn) readFailed(err error) {
-	c.eof = true
 	if errors.Is(err, net.ErrClosed) {
 		err = ErrClosed
 	}
-	c.shut(err, false)
+	c.mu.Lock()
+	c.ends().eof = true
+	c.closeLocked(err, false)
+}
+
+// rest returns the bytes that Feed left, nil when there are none. They are the reader's, though they are in work: that is
+// sure to stay while they are there.
+func (c *Conn) rest() *inbuf {
+	if !c.reading.has(resting) {
+		return nil
+	}
+	return c.work.rest
+}
+
+// setRest has rest return r.
+func (c *Conn) setRest(r *inbuf) {
+	if r == nil && !c.reading.has(resting) {
+		return
+	}
+	c.mu.Lock()
+	c.begin().rest = r
+	if r == nil {
+		c.reading.unset(resting)
+		c.relax()
+	} else {
+		c.reading.set(resting)
+	}
+	c.mu.Unlock()
 }
 
 // takeRest returns the buffer to read into and how many bytes at its front Feed has seen already.
 func (c *Conn) takeRest(t *turn) (work []byte, n int) {
-	r := c.rest
+	r := c.rest()
 	if r == nil {
 		return t.buf[:], 0
 	}
@@ -245,25 +277,26 @@ func (c *Conn) takeRest(t *turn) (work []byte, n int) {
 		return r.b[:cap(r.b)], len(r.b)
 	}
 	n = copy(t.buf[:], r.b)
-	c.rest = nil
+	c.setRest(nil)
 	r.release()
 	return t.buf[:], n
 }
 
-// keepRest keeps the first n bytes of work for the next turn. c.rest is work's owner, or nil when it is the turn's.
+// keepRest keeps the first n bytes of work for the next turn. c.rest() is work's owner, or nil when it is the turn's.
 func (c *Conn) keepRest(work []byte, n int) {
-	r := c.rest
+	r := c.rest()
 	if n > readChunk/2 && r != nil {
 		r.b = work[:n]
 		return
 	}
-	c.rest = nil
+	var kept *inbuf
 	if n > 0 {
-		c.rest = keepBytes(work[:n])
+		kept = keepBytes(work[:n])
 	}
+	c.setRest(kept)
 	r.release()
-	if c.rest != nil {
-		c.hold(c.rest, cap(c.rest.b))
+	if kept != nil {
+		c.hold(kept, cap(kept.b))
 	}
 }
 
@@ -272,19 +305,19 @@ func (c *Conn) keepRest(work []byte, n int) {
 func (c *Conn) grow(work []byte) []byte {
 	size := min(2*len(work), c.opt.InLimit)
 	if size <= len(work) {
-		c.shut(ErrTooLarge, true)
+		c.close(ErrTooLarge, true)
 		return nil
 	}
-	old := c.rest
+	old, larger := c.rest(), &inbuf{}
 	old.uncount() // it goes as soon as it is copied
-	c.rest = &inbuf{}
-	if !c.hold(c.rest, size) {
+	c.setRest(larger)
+	if !c.hold(larger, size) {
 		old.release()
 		return nil
 	}
 	b := make([]byte, size)
 	copy(b, work)
-	c.rest.b = b[:len(work)]
+	larger.b = b[:len(work)]
 	old.release()
 	return b
 }
@@ -293,18 +326,19 @@ func (c *Conn) grow(work []byte) []byte {
 func (c *Conn) finish() {
 	c.keepRest(nil, 0)
 	c.mu.Lock()
-	for !c.done {
+	for !c.work.done {
 		c.wait()
 	}
 	c.stopAlarm()
-	err, linger := c.end.err, c.linger && !c.eof
+	end := c.work.end
+	err, linger := end.err, c.work.linger && !end.eof
 	c.mu.Unlock()
 	c.h.Closed(err)
 	if linger && c.opt.Budget.mayLinger() {
 		c.discard()
 		c.opt.Budget.lingered()
 	}
-	_ = c.nc.Close()
+	_ = c.nc().Close()
 	if e, ok := c.h.(Ender); ok {
 		e.Ended()
 	}
@@ -313,10 +347,11 @@ func (c *Conn) finish() {
 // discard reads until the peer has closed too. Closing with unread bytes would send a reset, and that can destroy what
 // the peer has not read yet, the DISCONNECT or CONNACK that says why.
 func (c *Conn) discard() {
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.opt.Linger))
+	nc := c.nc()
+	_ = nc.SetReadDeadline(time.Now().Add(c.opt.Linger))
 	buf := make([]byte, 1<<10)
 	for sum := 0; sum < lingerBytes; {
-		n, err := c.nc.Read(buf)
+		n, err := nc.Read(buf)
 		if err != nil {
 			return
 		}

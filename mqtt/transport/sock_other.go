@@ -4,4 +4,5 @@ package transport
 
 import "net"
 
-func newSock(nc net.Conn) sock { return &netSock{nc: nc} }
+// newRead returns a Conn over nc that a goroutine will read.
+func newRead(nc net.Conn, opt *Options) *Conn { return newReadBy(nc, opt, netSock{nc: nc}) }

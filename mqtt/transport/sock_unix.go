@@ -11,23 +11,16 @@ import (
 	"syscall"
 )
 
-// newSock drives the descriptor of a TCP or Unix socket itself. Other types may do more in Read than read, so they are
-// used as they are.
-func newSock(nc net.Conn) sock {
-	var sc syscall.Conn
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		sc = nc
-	case *net.UnixConn:
-		sc = nc
-	default:
-		return &netSock{nc: nc}
+// newRead returns a Conn over nc that a goroutine will read. It drives the descriptor of a TCP or Unix socket itself. Other
+// types may do more in Read than read, so they are used as they are.
+func newRead(nc net.Conn, opt *Options) *Conn {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		if rc, err := nc.(syscall.Conn).SyscallConn(); err == nil {
+			return newReadBy(nc, opt, fdSock{rc: rc})
+		}
 	}
-	rc, err := sc.SyscallConn()
-	if err != nil {
-		return &netSock{nc: nc}
-	}
-	return &fdSock{rc: rc}
+	return newReadBy(nc, opt, netSock{nc: nc})
 }
 
 // fdSock parks in RawConn.Read, which keeps no buffer, and reads and writes the non-blocking descriptor directly.

@@ -240,7 +240,7 @@ func (s *stressed) have() int { return int(s.sum.Load()) }
 
 // smallBuffers makes writes block soon. The receiver keeps its buffer: a tiny window would make TCP wait for its timers.
 func smallBuffers(c *Conn) {
-	if b, ok := c.nc.(interface{ SetWriteBuffer(int) error }); ok {
+	if b, ok := c.nc().(interface{ SetWriteBuffer(int) error }); ok {
 		_ = b.SetWriteBuffer(4 << 10)
 	}
 }

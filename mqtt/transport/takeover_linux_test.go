@@ -19,7 +19,7 @@ func TestTakeOver(t *testing.T) {
 		nc := dial(t, u, DialOptions{TLS: client})
 		local, remote := nc.LocalAddr().String(), nc.RemoteAddr().String()
 		c := New(nc, Options{Loops: loops})
-		if c.poll == nil {
+		if c.poll() == nil {
 			t.Fatalf("%s: a goroutine would read", url)
 		}
 		if l, ok := nc.(*link); ok {
@@ -58,7 +58,7 @@ type wrapped struct{ net.Conn }
 
 func TestTakeOverNothingElse(t *testing.T) {
 	c := New(wrapped{dial(t, serve(t, "mqtt://127.0.0.1:0", ListenOptions{}, echo), DialOptions{})}, Options{Loops: &Loops{}})
-	if c.poll != nil {
+	if c.poll() != nil {
 		t.Error("a loop would read")
 	}
 	testEcho(t, c)

@@ -12,7 +12,7 @@
 //	url.go          Endpoint: which socket, what is spoken there
 //	dial.go         connections that we make; proxy.go through whom
 //	listen.go       connections that others make; handshakes.go how many of them at once
-//	conn.go         Conn: what any goroutine may call
+//	conn.go         Conn: what any goroutine may call; work.go what it has while something is under way
 //	read.go         bytes in; partial.go keeps what Feed left
 //	flush.go        bytes out; outbuf.go, batch.go
 //	budget.go       the memory that many connections share
@@ -126,9 +126,4 @@ func (o Options) withDefaults() *Options {
 		o.Linger = DefaultLinger
 	}
 	return &o
-}
-
-// Stats are the bytes that crossed the socket, TLS and WebSocket framing included.
-type Stats struct {
-	In, Out uint64
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -42,6 +43,7 @@ type Broker struct {
 	acl    atomic.Pointer[access.ACL] // nil: all is allowed
 	checks *checks
 
+	seed     maphash.Seed // of what publishers remember
 	subs     topic.FilterTree[*session, *subscription]
 	shared   shares
 	retained retention
@@ -69,6 +71,7 @@ func New(o Options) (*Broker, error) {
 		opt:      o.withDefaults(),
 		timers:   newTimers(),
 		done:     make(chan struct{}),
+		seed:     maphash.MakeSeed(),
 		sessions: newSessionTable(),
 		passages: make(map[string]*passage),
 		owners:   make(map[string]*owner),

@@ -81,10 +81,12 @@ func (f *flags) put(flag uint32, on bool) {
 // notes are what a connection remembers of its PUBLISH packets.
 type notes struct {
 	aliases   flow.AliasIn
-	judged    judgement // the last topic published to, by the ACL
-	lastTopic string    // the last name that was validated
-	topics    []routing // what this publisher sent to lately
-	nextTopic int
+	judged    judgement            // the last topic published to, by the ACL
+	lastTopic string               // the last name that was validated
+	topics    []routing            // what this publisher sent to lately, more than once
+	lately    [cachedTopics]uint32 // hashes of the last topics that are not among them
+	nextTopic uint8
+	nextSeen  uint8  // in lately
 	held      int64  // bytes of aliases and topics
 	share     *share // what is limited for this client, nil while nothing is
 	place     int    // among Broker.publishers, from 1; 0: none. Guarded by its lock

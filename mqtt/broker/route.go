@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -77,8 +78,9 @@ type routing struct {
 	groups        []*group
 }
 
-// cachedTopics is how many topics a publisher remembers, maxCachedRoutes how
-// many subscribers each may have to be remembered.
+// cachedTopics is how many topics a publisher remembers, those that come again
+// before as many others did: to remember one costs more than a match.
+// maxCachedRoutes is how many subscribers each may have.
 const (
 	cachedTopics    = 8
 	maxCachedRoutes = 1024
@@ -88,21 +90,35 @@ const (
 // nothing has changed. They are valid until the turn's next match.
 func (b *Broker) routesOf(t *turn, c *conn, topic string, from *session) ([]route, []*group) {
 	epoch, shares, acl := b.subs.Epoch(), b.shared.tree.Epoch(), b.acl.Load()
+	known := false
 	if c != nil {
 		topics := c.notes().topics
 		for i := range topics {
 			r := &topics[i]
-			if r.topic == topic && r.epoch == epoch && r.shares == shares && r.acl == acl {
+			if r.topic != topic {
+				continue
+			}
+			if known = true; r.epoch == epoch && r.shares == shares && r.acl == acl {
 				return r.direct, r.groups
 			}
 		}
 	}
 	t.routes = b.match(t.routes[:0], t, acl, topic, from)
 	t.groups = b.shared.tree.AppendMatches(t.groups[:0], topic)
-	if c != nil && len(t.routes) <= maxCachedRoutes {
+	if c != nil && len(t.routes) <= maxCachedRoutes && (known || c.noted.again(uint32(maphash.String(b.seed, topic)))) {
 		c.remember(t, routing{topic, acl, epoch, shares, slices.Clone(t.routes), slices.Clone(t.groups)})
 	}
 	return t.routes, t.groups
+}
+
+// again reports whether a topic with that hash was among the last.
+func (k *notes) again(hash uint32) bool {
+	if slices.Contains(k.lately[:], hash) {
+		return true
+	}
+	k.lately[k.nextSeen] = hash
+	k.nextSeen = (k.nextSeen + 1) % cachedTopics
+	return false
 }
 
 // remember puts r in the place of the one with its topic, or of the oldest, as
@@ -111,7 +127,7 @@ func (c *conn) remember(t *turn, r routing) {
 	k := c.notes()
 	i := slices.IndexFunc(k.topics, func(have routing) bool { return have.topic == r.topic })
 	if i < 0 && len(k.topics) == cachedTopics {
-		i = k.nextTopic
+		i = int(k.nextTopic)
 		k.nextTopic = (k.nextTopic + 1) % cachedTopics
 	}
 	grow := r.cost()

@@ -26,8 +26,10 @@ func TestRoutesOfTheEndedAreForgotten(t *testing.T) {
 		for i := range 5 {
 			p := w.client(mqtt.V50, fmt.Sprint(i))
 			p.subscribe(mqtt.QoS0, fmt.Sprint("t/", i))
-			pub.send(publish(mqtt.QoS0, 0, fmt.Sprint("t/", i), "x"))
-			p.message(fmt.Sprint("t/", i), "x")
+			for range 2 {
+				pub.send(publish(mqtt.QoS0, 0, fmt.Sprint("t/", i), "x"))
+				p.message(fmt.Sprint("t/", i), "x")
+			}
 			ended = append(ended, weak.Make(w.b.sessions.get(fmt.Sprint(i))))
 			p.send(&mqtt.Disconnect{})
 		}
@@ -47,8 +49,11 @@ func TestRoutesOfTheEndedAreForgotten(t *testing.T) {
 		}
 		equal(t, "publishers that are looked at", lookedAt(w.b), 0)
 		stays.take()
-		pub.send(publish(mqtt.QoS0, 0, "t/0", "again"))
-		stays.message("t/0", "again")
+		pub.send(publish(mqtt.QoS0, 0, "t/new", "x"))
+		stays.message("t/new", "x")
+		equal(t, "publishers that are looked at", lookedAt(w.b), 0)
+		pub.send(publish(mqtt.QoS0, 0, "t/new", "again"))
+		stays.message("t/new", "again")
 		equal(t, "publishers that are looked at", lookedAt(w.b), 1)
 		pub.drop()
 		time.Sleep(3 * forgetEvery)

@@ -256,15 +256,6 @@ func (c *Conn) room() *work {
 	return c.open()
 }
 
-// open returns c.work with an out-buffer. mu is held.
-func (c *Conn) open() *work {
-	w := c.begin()
-	if w.out == nil {
-		w.out = newOutbuf(c.filt().reserve())
-	}
-	return w
-}
-
 // appended sees to it that somebody flushes, and releases mu.
 func (c *Conn) appended(b *Batch, w *work) {
 	switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -105,6 +106,20 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// A peer is kept in 18 bytes, unless that does not say all.
+func TestPeers(t *testing.T) {
+	for _, peer := range []string{"192.0.2.1:1883", "[2001:db8::1]:65535", "[fe80::1%eth0]:5", "[fe80::1%7]:5"} {
+		want := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(peer))
+		got := newPolled(-1, want.AddrPort(), Options{}.withDefaults()).RemoteAddr()
+		if a, ok := got.(*net.TCPAddr); !ok || a.AddrPort() != want.AddrPort() || got.String() != peer {
+			t.Errorf("%s: %v", peer, got)
+		}
+	}
+	if got := newPolled(-1, netip.AddrPort{}, Options{}.withDefaults()).RemoteAddr(); got.Network() != "unix" || got.String() != "@" {
+		t.Errorf("a Unix socket: %v", got)
+	}
+}
+
 // Sizes are those that were paid for when there are a million of them, each the most that its size class of the allocator
 // holds: what is needed now and then does not belong there.
 func TestSizes(t *testing.T) {
@@ -114,7 +129,7 @@ func TestSizes(t *testing.T) {
 	}{
 		{"an idle connection, which nothing else belongs to", unsafe.Sizeof(Conn{}), 80},
 		{"its seat in a loop", unsafe.Sizeof(seat{}), 16},
-		{"what is under way, as a message that is being sent", unsafe.Sizeof(work{}), 64},
+		{"what is under way, as a message that is being sent", unsafe.Sizeof(work{}), 80},
 		{"more for TLS, WebSocket and other addresses", unsafe.Sizeof(extra{}), 64},
 		{"TLS and WebSocket themselves", unsafe.Sizeof(filters{}), 112},
 	} {

@@ -131,9 +131,8 @@ func (c *Conn) settle() {
 		}
 	case c.state.has(isClosing):
 		c.ended()
-	default:
-		c.relax()
 	}
+	c.relax()
 }
 
 // next makes cur hold bytes to send; false when there are none. mu is held, and released while filters work.
@@ -148,8 +147,7 @@ func (c *Conn) next() bool {
 			if w.cur.left > 0 {
 				return true
 			}
-			w.cur.release()
-			w.cur = nil
+			w.written()
 		}
 		if f != nil {
 			if !c.encode() {

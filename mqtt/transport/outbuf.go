@@ -36,18 +36,27 @@ var (
 // newOutbuf returns an empty buffer whose first reserve bytes are left for a WebSocket frame header.
 func newOutbuf(reserve int) *outbuf {
 	o := smallOutbufs.Get().(*outbuf)
-	o.b = o.b[:reserve]
-	o.pos = reserve
+	o.reserve(reserve)
 	return o
 }
 
-func (o *outbuf) release() {
+// reserve leaves the first n bytes of an empty buffer for a WebSocket frame header.
+func (o *outbuf) reserve(n int) {
+	o.b = o.b[:n]
+	o.pos = n
+}
+
+// reset empties o.
+func (o *outbuf) reset() {
 	clear(o.segs)
 	o.segs = o.segs[:0]
 	o.left, o.pos, o.seg, o.spos = 0, 0, 0, 0
-	size := cap(o.b)
 	o.b = o.b[:0]
-	switch {
+}
+
+func (o *outbuf) release() {
+	o.reset()
+	switch size := cap(o.b); {
 	case size > outKeep:
 	case size > outFirst:
 		outbufs.Put(o)

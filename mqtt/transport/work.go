@@ -14,8 +14,9 @@ type work struct {
 	end  *ending // nil before it begins to close, and nothing went wrong
 	wait *wait   // deadlines in a loop, nil while there are none
 
-	replies int   // bytes of AppendReply in out
-	counted int32 // on the budget, in grains
+	spare   *outbuf // an empty one, only in the pool and during a flush: a message needs one pool then, not two
+	replies int     // bytes of AppendReply in out
+	counted int32   // on the budget, in grains
 	doing
 }
 
@@ -40,18 +41,58 @@ var works = sync.Pool{New: func() any { return new(work) }}
 func (c *Conn) begin() *work {
 	if c.work == nil {
 		c.work = works.Get().(*work)
+		c.work.tighten()
 	}
 	return c.work
 }
 
+// open returns c.work with an out-buffer. mu is held.
+func (c *Conn) open() *work {
+	if c.work == nil {
+		c.work = works.Get().(*work)
+	}
+	w := c.work
+	if w.out != nil {
+		return w
+	}
+	reserve := c.filt().reserve()
+	if w.out, w.spare = w.spare, nil; w.out == nil {
+		w.out = newOutbuf(reserve)
+	} else {
+		w.out.reserve(reserve)
+	}
+	return w
+}
+
+// written is told that cur is. mu is held.
+func (w *work) written() {
+	if w.spare == nil && cap(w.cur.b) <= outFirst {
+		w.cur.reset()
+		w.spare = w.cur
+	} else {
+		w.cur.release()
+	}
+	w.cur = nil
+}
+
+// tighten gives back what is only of use while something is sent. mu is held.
+func (w *work) tighten() {
+	if w.spare != nil {
+		w.spare.release()
+		w.spare = nil
+	}
+}
+
 // relax gives back c.work if there is nothing in it any more. mu is held.
 func (c *Conn) relax() {
-	w := c.work
-	if w == nil || w.out != nil || w.cur != nil || w.rest != nil || w.end != nil || w.wait != nil || w.doing != (doing{}) {
-		return
+	switch w := c.work; {
+	case w == nil || w.flushing:
+	case w.out != nil || w.cur != nil || w.rest != nil || w.end != nil || w.wait != nil || w.doing != (doing{}):
+		w.tighten()
+	default:
+		c.work = nil
+		works.Put(w)
 	}
-	c.work = nil
-	works.Put(w)
 }
 
 // What there is none of without work. mu is held.

@@ -61,11 +61,11 @@ func explainInvalid(e *x509.CertificateInvalidError) (text, hint string) {
 	if e.Cert.IsCA {
 		whose = fmt.Sprintf("the certificate of the CA %q", e.Cert.Subject.String())
 	}
-	text = fmt.Sprintf("%s is valid from %s to %s, not now", whose, day(e.Cert.NotBefore), day(e.Cert.NotAfter))
+	what, hint := "has expired", "renew it, or check this machine's clock"
 	if time.Now().Before(e.Cert.NotBefore) {
-		return text, "it begins later: is this machine's clock right?"
+		what, hint = "is not valid yet", "is this machine's clock right?"
 	}
-	return text, "renew it, or check this machine's clock"
+	return fmt.Sprintf("%s %s: it is valid from %s to %s", whose, what, day(e.Cert.NotBefore), day(e.Cert.NotAfter)), hint
 }
 
 func day(t time.Time) string { return t.Format("2006-01-02 15:04") }

@@ -28,6 +28,9 @@ func loadCertificate(certFile, keyFile, passphrase string) (tls.Certificate, err
 		return tls.Certificate{}, err
 	}
 	if key, err = decryptKey(key, passphrase); err != nil {
+		if errors.Is(err, errPassphrase) && passphrase == "" {
+			err = errors.New("it is encrypted")
+		}
 		return tls.Certificate{}, &tlsFileError{text: "--key: " + keyFile + ": " + err.Error(), hint: "give its passphrase with --keypass"}
 	}
 	cert, err := tls.X509KeyPair(chain, key)

@@ -320,27 +320,29 @@ func TestLostConnections(t *testing.T) {
 	})
 }
 
-// Interrupting the measurement gives the report so far.
+// Interrupting the measurement gives the report so far, which concludes nothing unless that is allowed.
 func TestInterrupt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		s := newStub()
-		sc := s.scenario()
-		sc.RatePerClient = 100
-		rep, err := Run(ctx, sc, func(p Snapshot) {
-			if p.Phase == Measuring && p.Elapsed >= 3*time.Second {
-				cancel()
+	for want, ok := range map[Verdict]bool{Inconclusive: false, Pass: true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			s := newStub()
+			sc := s.scenario()
+			sc.RatePerClient, sc.InconclusiveOK = 100, ok
+			rep, err := Run(ctx, sc, func(p Snapshot) {
+				if p.Phase == Measuring && p.Elapsed >= 3*time.Second {
+					cancel()
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !rep.Interrupted || rep.Sent.N < 290 || rep.Sent.N > 310 || rep.Verdict != want || rep.Unsent != 0 ||
+				rep.Measured < 2900*time.Millisecond || rep.Measured > 3100*time.Millisecond {
+				t.Errorf("interrupted %v, sent %d in %v, unsent %d, %s %q",
+					rep.Interrupted, rep.Sent.N, rep.Measured, rep.Unsent, rep.Verdict, rep.Reasons)
 			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !rep.Interrupted || rep.Sent.N < 290 || rep.Sent.N > 310 || rep.Verdict != Pass || rep.Unsent != 0 ||
-			rep.Measured < 2900*time.Millisecond || rep.Measured > 3100*time.Millisecond {
-			t.Errorf("interrupted %v, sent %d in %v, unsent %d, %s %q",
-				rep.Interrupted, rep.Sent.N, rep.Measured, rep.Unsent, rep.Verdict, rep.Reasons)
-		}
-	})
+	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := newStub()

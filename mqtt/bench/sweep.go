@@ -117,7 +117,9 @@ func (w *Sweep) report(best, last *Report) *Report {
 		return &Report{Version: ReportVersion, Verdict: Inconclusive, Interrupted: true, Reasons: []string{"it was interrupted before anything was measured"}}
 	}
 	rep.Sweep, rep.Load.Role = w, RoleSweep
-	rep.Interrupted = last.Interrupted
+	if rep.Interrupted = last.Interrupted; rep.Interrupted && rep.Verdict == Pass {
+		rep.Verdict, rep.Reasons = Inconclusive, append(rep.Reasons, "it was interrupted before the highest rate was found")
+	}
 	// At the knee the generator may have been what failed: then the Server can do
 	// more.
 	for _, p := range w.Points {

@@ -98,7 +98,7 @@ func (rep *Report) brokenContract() []string {
 	return reasons
 }
 
-// tooFew says what there are too few samples of.
+// tooFew says what there are too few samples of, and whether there would have been more.
 func (rep *Report) tooFew(allowed bool) []string {
 	var reasons []string
 	for _, t := range rep.Thresholds {
@@ -106,16 +106,24 @@ func (rep *Report) tooFew(allowed bool) []string {
 			reasons = append(reasons, fmt.Sprintf("%s: %d samples are too few to tell", t.Rule, t.N))
 		}
 	}
-	if n, what := rep.principal(); n < minSamples {
-		if rep.Interrupted && n == 0 {
-			return append(reasons, "it was interrupted before anything was measured")
-		}
-		if allowed {
-			return reasons
-		}
+	n, what := rep.principal()
+	switch {
+	case rep.Interrupted && n == 0:
+		return append(reasons, "it was interrupted before anything was measured")
+	case allowed:
+		return reasons
+	case rep.Interrupted && rep.Load.Role != RoleSub: // which counts what others send for as long as somebody likes
+		reasons = append(reasons, interrupted(rep.Measured))
+	}
+	if n < minSamples {
 		reasons = append(reasons, fmt.Sprintf("%d %s are too few to conclude from, at least %d are needed", n, what, minSamples))
 	}
 	return reasons
+}
+
+// interrupted is why what did hold until then does not pass.
+func interrupted(after time.Duration) string {
+	return fmt.Sprintf("it was interrupted after %v", after.Round(100*time.Millisecond))
 }
 
 // principal is what a run of its role is made for.

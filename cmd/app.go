@@ -165,10 +165,25 @@ func unknownCommand(app *cli.App, word string) error {
 		names = append(names, c.Name)
 	}
 	hint := "see mqt --help"
-	if near := nearest(word, names); near != "" {
-		hint = fmt.Sprintf("did you mean mqt %s?", near)
+	near := nearest(word, names)
+	switch word {
+	case "publish":
+		near = "pub"
+	case "subscribe":
+		near = "sub"
+	case "conn", "connect", "load":
+		near = "bench"
+	case "serve", "server", "start":
+		near = "broker"
+	case "version", "-v", "-V":
+		near = "--version"
+	case "-h", "-?", "-help":
+		near = "--help"
 	}
-	if len(word) > 1 && word[0] == '-' {
+	switch {
+	case near != "":
+		hint = fmt.Sprintf("did you mean mqt %s?", near)
+	case len(word) > 1 && word[0] == '-':
 		hint = "the command comes first, as in mqt pub " + word
 	}
 	return &usageError{text: fmt.Sprintf("no command %q", word), hint: hint}

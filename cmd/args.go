@@ -107,7 +107,13 @@ func wanted(f cli.Flag) string {
 	return "a value"
 }
 
-func exampleOf(f cli.Flag, typed string) string { return "write " + typed + " " + placeholder(f) }
+func exampleOf(f cli.Flag, typed string) string {
+	hint := "write " + typed + " " + placeholder(f)
+	if typed == "-h" {
+		hint += ", or --help for help"
+	}
+	return hint
+}
 
 func lookup(c *cli.Command, typed string) cli.Flag {
 	for _, f := range c.Flags {
@@ -134,8 +140,8 @@ func stray(c *cli.Command, word string) error {
 // unknownFlag says what may have been meant: -p1883, -port, --prot.
 func unknownFlag(c *cli.Command, name, typed string) error {
 	fault := &usageError{text: "unknown flag " + name, hint: "see mqt " + c.Name + " --help"}
-	if without := notHere(name); without != "" {
-		fault.hint = without
+	if hint := elsewhere(c.Name, name); hint != "" {
+		fault.hint = hint
 		return fault
 	}
 	if long := "-" + name; lookup(c, long) != nil {
@@ -158,19 +164,6 @@ func unknownFlag(c *cli.Command, name, typed string) error {
 		fault.hint = "did you mean " + near + "?"
 	}
 	return fault
-}
-
-// notHere says why a flag of mosquitto's is unknown, or "".
-func notHere(name string) string {
-	switch name {
-	case "--psk", "--psk-identity":
-		return "there is no TLS-PSK here; use certificates: --cafile, --cert and --key"
-	case "-S":
-		return "there is no look-up by DNS SRV here; name the server by -h"
-	case "--tls-engine", "--tls-engine-kpass-sha1", "--keyform":
-		return "there are no OpenSSL engines here; --key takes a file"
-	}
-	return ""
 }
 
 // nearest returns the name that word was probably meant to be, or "".
@@ -214,13 +207,10 @@ func (w *words) environment(c *cli.Command) {
 		if w.has(f) {
 			continue
 		}
-		names := []string{envName(namesOf(f)[0])}
 		o, ok := f.(*option)
-		if ok && o.apart != "" {
-			names[0] = o.apart
-		}
+		names := []string{envName(namesOf(f)[0])}
 		if ok {
-			names = append(names, o.env...)
+			names = o.variables()
 		}
 		for _, name := range names {
 			value := os.Getenv(name)

@@ -65,6 +65,66 @@ func TestWordsFaults(t *testing.T) {
 	}
 }
 
+// Who comes from another tool is told what a flag of theirs is here.
+func TestElsewhere(t *testing.T) {
+	for _, tt := range []struct{ command, flag, want string }{
+		{"pub", "-S", "no look-up by DNS SRV"},
+		{"pub", "--path", "here it is --ws-path"},
+		{"pub", "-Wd", "here it is --will-delay-interval"},
+		{"pub", "--file-read", "here it is -f"},
+		{"sub", "-nl", "here it is --no-local"},
+		{"sub", "--jsonOutput", "here it is --json"},
+		{"bench", "-S", "here it is --tls"},
+		{"bench", "--vus", "here it is --clients"},
+		{"bench", "--psk", "no TLS-PSK"},
+		{"passwd", "--output-mode", "see mqt passwd --help"},
+	} {
+		app := newApp(&Stdio{In: &bytes.Buffer{}, Out: io.Discard, Err: io.Discard}, tt.command)
+		_, err := parseWords(app.Commands[0], []string{tt.flag, "x"})
+		if err == nil || !strings.Contains(err.Error(), tt.want) || exitCode(err) != exitUsage {
+			t.Errorf("%s %s: %v, want %q", tt.command, tt.flag, err, tt.want)
+		}
+	}
+}
+
+// What is said of a flag that is elsewhere is not said of one that is there, and names one that is.
+func TestElsewhereIsHere(t *testing.T) {
+	for _, c := range newApp(&Stdio{In: &bytes.Buffer{}, Out: io.Discard, Err: io.Discard}, "").Commands {
+		for _, f := range c.Flags {
+			for _, name := range namesOf(f) {
+				if hint := elsewhere(c.Name, dashed(name)); hint != "" {
+					t.Errorf("%s has %s, of which is said %q", c.Name, dashed(name), hint)
+				}
+			}
+		}
+	}
+}
+
+// A variable of a flag's second name is not that of another command's flag, unless that is the same one.
+func TestVariables(t *testing.T) {
+	owner := make(map[string]string)
+	commands := newApp(&Stdio{In: &bytes.Buffer{}, Out: io.Discard, Err: io.Discard}, "").Commands
+	for _, c := range commands {
+		for _, f := range c.Flags {
+			owner[envName(namesOf(f)[0])] += c.Name + " "
+		}
+	}
+	same := map[string]bool{"MQT_MAX_INFLIGHT": true, "MQT_CLIENT_ID": true}
+	for _, c := range commands {
+		for _, f := range c.Flags {
+			o, ok := f.(*option)
+			if !ok || o.apart != "" {
+				continue
+			}
+			for _, name := range o.variables()[1:] {
+				if owner[name] != "" && !same[name] {
+					t.Errorf("%s of %s --%s is the variable of %s", name, c.Name, o.names[0], owner[name])
+				}
+			}
+		}
+	}
+}
+
 // FuzzWords holds that no command line upsets the reading of it, and that what is read is all that was given.
 func FuzzWords(f *testing.F) {
 	f.Add("-t\na\n-m\nb")

@@ -91,11 +91,11 @@ func (o *benchOptions) clientFlags() []*option {
 	return []*option{
 		g.value("shape", "`SHAPE` is who publishes to whom: pairs, fan-in, fan-out, shared or mesh (default: pairs)", o.readShape).
 			oneOf("pairs", "fan-in", "fan-out", "shared", "mesh"),
-		number(g, "clients count", "`NUMBER` of clients, publishers and subscribers together (default: 1000)", &o.clients, 1, 2*bench.MaxClients),
+		number(g, "clients count c", "`NUMBER` of clients, publishers and subscribers together (default: 1000)", &o.clients, 1, 2*bench.MaxClients).fromFirst(),
 		number(g, "pubs publishers", "`NUMBER` of publishers", &o.pubs, 1, bench.MaxClients),
 		number(g, "subs subscribers", "`NUMBER` of subscribers", &o.subs, 1, bench.MaxClients),
-		g.value("connrate", "`RATE` of new connections, a second (default: no bound)", rateTo(&o.connectRate)),
-		g.value("interval", "`MILLISECONDS` between two connects: another way to say --connrate", everyTo(&o.connectRate)),
+		g.value("connrate R", "`RATE` of new connections, a second (default: no bound)", rateTo(&o.connectRate)),
+		g.value("interval i", "`MILLISECONDS` between two connects: another way to say --connrate", everyTo(&o.connectRate)),
 		number(g, "connecting", "`NUMBER` of clients that connect at the same time (default: 64, which is the most)", &o.connecting, 1, bench.MaxConnecting),
 		g.value("engine", "`ENGINE` that drives the clients' sockets: portable, a goroutine for each; epoll, a few event loops, on Linux; "+
 			"or auto, the best there is (default: auto)", o.readEngine).oneOf("auto", "portable", "epoll"),
@@ -112,7 +112,7 @@ func (o *benchOptions) loadFlags() []*option {
 	return []*option{
 		g.value("rate", fmt.Sprintf("`RATE` of all publishers together, messages a second: 500, 10k (default: %d)", bench.DefaultRate), rateTo(&o.rate)),
 		g.value("rate-per-client", "`RATE` of each publisher", rateTo(&o.perClient)),
-		g.value("interval_of_msg interval-of-msg", "`MILLISECONDS` between two messages of a publisher: another way to say --rate-per-client", everyTo(&o.perClient)),
+		g.value("interval_of_msg interval-of-msg I", "`MILLISECONDS` between two messages of a publisher: another way to say --rate-per-client", everyTo(&o.perClient)),
 		g.value("arrival", "`ARRIVAL` of messages: uniform, poisson, or burst:N for N at once (default: uniform)", o.readArrival),
 		g.duration("ramp", "`TIME` in which the rate grows from 0, before all else", &o.ramp),
 		g.value("steps", "`RATE:TIME,...` one after the other, instead of --rate and --duration: 1k:30s,5k:30s", o.readLevels),
@@ -140,7 +140,7 @@ func (o *benchOptions) messageFlags() []*option {
 			o.size, o.maxSize, err = readSize(s)
 			return err
 		}),
-		g.text("payload", "`TEXT` behind the header of each payload, @FILE, or template:TEXT with ${n}, ${rand:1-9}, ${ts:unixms}, ...", &o.payload),
+		g.text("payload message m", "`TEXT` behind the header of each payload, @FILE, or template:TEXT with ${n}, ${rand:1-9}, ${ts:unixms}, ...", &o.payload).fromFirst(),
 		g.text("topic t", "topic `TEXT` of each publisher, with ${i} and so on", &o.topic),
 		g.text("filter", "topic filter `TEXT` of each subscriber (default: the same as --topic)", &o.filter),
 		g.toggle("retain r", "retain the messages; they are cleared at the end", &o.retain),
@@ -176,7 +176,7 @@ func (o *benchOptions) resultFlags() []*option {
 		g.toggle("no-default-thresholds", "do without those that hold for every run", &o.noDefaults),
 		g.toggle("inconclusive-ok", "let thresholds and runs with too few samples pass", &o.inconclusiveOK),
 		g.toggle("dry-run", "check everything, show what would be done, and connect to nothing", &o.dry),
-		g.list("o output out", "`KIND=FILE` to write the result to: "+strings.Join(benchKinds(), ", ")+"; - is stdout; may be repeated", &o.outputs),
+		g.list("o output out", "`KIND=FILE` to write the result to: "+strings.Join(benchKinds(), ", ")+"; - is stdout; may be repeated", &o.outputs).fromFirst(),
 		g.text("metrics", "`ADDRESS` at which Prometheus can read how it goes, such as 127.0.0.1:9100", &o.metrics),
 		g.toggle("json", "print the result as JSON, and the text on stderr", &o.json),
 		o.color.flag(g),
@@ -190,9 +190,20 @@ func (o *benchOptions) connectFlags(s *Stdio) []*option {
 		"profile", "host", "port", "url", "unix", "bind", "proxy", "ws", "ws-path", "ws-header", "connect-timeout",
 		"username", "password", "password-file", "password-env", "password-command", "ask-password", "auth-method", "keepalive", "protocol-version", "quiet",
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(f *option) bool {
+	all = slices.DeleteFunc(slices.Clone(all), func(f *option) bool {
 		return !slices.Contains(shown, f.names[0]) && f.Category != string(groupTLS)
 	})
+	for _, f := range all {
+		switch f.names[0] { // as emqtt-bench has them
+		case "tls":
+			f.names = append(f.names, "ssl")
+		case "cafile":
+			f.names = append(f.names, "cacertfile")
+		case "cert", "key":
+			f.names = append(f.names, f.names[0]+"file")
+		}
+	}
+	return all
 }
 
 // named tells that somebody said which server to measure.

@@ -107,7 +107,7 @@ func TestBenchUsage(t *testing.T) {
 		{"pubsub sub", exitUsage, "stray word sub"},
 		{"nothing", exitUsage, "stray word nothing"},
 		{"sub", exitUsage, "need to know what others publish"},
-		{"-i me", exitUsage, "unknown flag -i"},
+		{"-i me", exitUsage, "milliseconds"},
 		{"-h 127.0.0.1 -p 1", exitFailed, "connection refused"},
 		{"--topic-prefix a/#", exitUsage, "topic prefix"},
 	} {

@@ -105,7 +105,7 @@ func (o *connectOptions) flags(s *Stdio, commands ...string) []*option {
 	}
 	files := []*option{
 		groupServer.text("profile", "`NAME` of a profile to take what is not said here from: see mqt profile --help", &o.profile),
-		groupServer.text("options config o", "`FILE` with options, one a line as mosquitto has them (default: mosquitto's own, such as ~/.config/mosquitto_sub)", &o.config).notEmpty(),
+		groupServer.text("options config o", "`FILE` with options, one a line as mosquitto has them (default: mosquitto's own, such as ~/.config/mosquitto_sub)", &o.config).fromFirst().notEmpty(),
 	}
 	return slices.Concat(files, all)
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ type option struct {
 	names  []string // without dashes, the first is the field's
 	env    []string // more variables than MQT_NAME
 	apart  string   // the variable in the place of MQT_NAME, which means something else to other commands
+	alone  bool     // its other names are other flags of other commands, and no variables
 	bare   bool     // takes no value
 	terse  bool     // the help has its name alone
 	filled bool     // the value cannot be empty: without it something would silently not be done
@@ -128,6 +130,27 @@ func (o *option) from(names ...string) *option {
 func (o *option) fromOnly(name string) *option {
 	o.apart = name
 	return o
+}
+
+// fromFirst leaves the variables of all names but the first to other commands, where they are other flags.
+func (o *option) fromFirst() *option {
+	o.alone = true
+	return o
+}
+
+// variables are those that the flag can come from, the first that is set first: those of its long names, and those of from.
+func (o *option) variables() []string {
+	if o.apart != "" {
+		return append([]string{o.apart}, o.env...)
+	}
+	var all []string
+	for i, name := range o.names {
+		v := envName(name)
+		if i == 0 || len(name) > 1 && !o.alone && !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return append(all, o.env...)
 }
 
 // parseDuration reads seconds, with a fraction if need be, or a number with a

@@ -46,7 +46,7 @@ func (o *subOptions) outputFlags() []*option {
 		g.toggle("no-eol N", "no line feed after a message", &o.noEOL),
 		g.value("random-filter", "print only `PERCENT` of the messages, by chance, such as 12.5", o.readSample),
 		g.text("jq", "print what the jq `EXPRESSION` makes of the --json object, whose payload is parsed if it is JSON", &o.jq),
-		g.toggle("rate-only message-rate", "print only a line a second: messages/s, bytes/s, messages so far", &o.rateOnly),
+		g.toggle("rate-only message-rate", "print only a line a second: messages/s, bytes/s, messages so far", &o.rateOnly).fromFirst(),
 		g.toggle("watch w", "print each topic's last message on a line of its own, for terminals", &o.watch),
 		o.color.flag(g),
 	}, o.formatFlags()...)

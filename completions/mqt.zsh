@@ -322,13 +322,16 @@ _mqt() {
   bench)
     _arguments -S \
       '*--shape[SHAPE is who publishes to whom\: pairs, fan-in, fan-out, shared or mesh (default\: pairs)]:SHAPE:(pairs fan-in fan-out shared mesh)' \
+      '*-c[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
       '*--clients[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
       '*--count[NUMBER of clients, publishers and subscribers together (default\: 1000)]:NUMBER: ' \
       '*--pubs[NUMBER of publishers]:NUMBER: ' \
       '*--publishers[NUMBER of publishers]:NUMBER: ' \
       '*--subs[NUMBER of subscribers]:NUMBER: ' \
       '*--subscribers[NUMBER of subscribers]:NUMBER: ' \
+      '*-R[RATE of new connections, a second (default\: no bound)]:RATE: ' \
       '*--connrate[RATE of new connections, a second (default\: no bound)]:RATE: ' \
+      '*-i[MILLISECONDS between two connects\: another way to say --connrate]:MILLISECONDS: ' \
       '*--interval[MILLISECONDS between two connects\: another way to say --connrate]:MILLISECONDS: ' \
       '*--connecting[NUMBER of clients that connect at the same time (default\: 64, which is the most)]:NUMBER: ' \
       '*--engine[ENGINE that drives the clients'\'' sockets\: portable, a goroutine for each; epoll, a few event loops, on Linux; or auto, the best there is (default\: auto)]:ENGINE:(auto portable epoll)' \
@@ -340,6 +343,7 @@ _mqt() {
       '*--broker-cmd[COMMAND that starts the broker to measure on port {port}\: its CPU time and memory are reported]:COMMAND: ' \
       '*--rate[RATE of all publishers together, messages a second\: 500, 10k (default\: 3000)]:RATE: ' \
       '*--rate-per-client[RATE of each publisher]:RATE: ' \
+      '*-I[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
       '*--interval_of_msg[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
       '*--interval-of-msg[MILLISECONDS between two messages of a publisher\: another way to say --rate-per-client]:MILLISECONDS: ' \
       '*--arrival[ARRIVAL of messages\: uniform, poisson, or burst\:N for N at once (default\: uniform)]:ARRIVAL: ' \
@@ -363,7 +367,9 @@ _mqt() {
       '*--sub-qos[QOS of the subscriptions (default\: as the publishers)]:QOS: ' \
       '*-s[payload BYTES, or a range such as 64-1024 (default\: 64)]:BYTES: ' \
       '*--size[payload BYTES, or a range such as 64-1024 (default\: 64)]:BYTES: ' \
+      '*-m[TEXT behind the header of each payload, @FILE, or template\:TEXT with ${n}, ${rand\:1-9}, ${ts\:unixms}, ...]:TEXT: ' \
       '*--payload[TEXT behind the header of each payload, @FILE, or template\:TEXT with ${n}, ${rand\:1-9}, ${ts\:unixms}, ...]:TEXT: ' \
+      '*--message[TEXT behind the header of each payload, @FILE, or template\:TEXT with ${n}, ${rand\:1-9}, ${ts\:unixms}, ...]:TEXT: ' \
       '*-t[topic TEXT of each publisher, with ${i} and so on]:TEXT: ' \
       '*--topic[topic TEXT of each publisher, with ${i} and so on]:TEXT: ' \
       '*--filter[topic filter TEXT of each subscriber (default\: the same as --topic)]:TEXT: ' \
@@ -435,12 +441,16 @@ _mqt() {
       '*--mqtt-version[MQTT VERSION\: 5, 311 or 31 (default\: 5, or 3.1.1 with a server that has no 5)]:VERSION:(5 311 31)' \
       '*--tls[use TLS, with the system'\''s CAs unless others are given]' \
       '*--tls-use-os-certs[use TLS, with the system'\''s CAs unless others are given]' \
+      '*--ssl[use TLS, with the system'\''s CAs unless others are given]' \
       '*--no-tls[no TLS, whatever port or files are given]' \
       '*--cafile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--ca[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
+      '*--cacertfile[FILE with the CAs to trust (PEM); turns TLS on, as do --capath and --cert]:FILE:_files' \
       '*--capath[DIRECTORY with such files]:DIRECTORY:_files' \
       '*--cert[FILE with our certificate (PEM)]:FILE:_files' \
+      '*--certfile[FILE with our certificate (PEM)]:FILE:_files' \
       '*--key[FILE with its private key (PEM)]:FILE:_files' \
+      '*--keyfile[FILE with its private key (PEM)]:FILE:_files' \
       '*--keypass[PASSPHRASE of the key; others can see it]:PASSPHRASE: ' \
       '*--keypass-file[FILE with the passphrase on its first line]:FILE:_files' \
       '*--keypass-env[VARIABLE with the passphrase]:VARIABLE: ' \

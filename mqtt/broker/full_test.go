@@ -55,3 +55,69 @@ func TestReturnOnFullDisk(t *testing.T) {
 		}
 	})
 }
+
+// Section 3.4.2.1: a message that no subscriber gets, for nobody's queue has room, is
+// refused where its publisher can be told, and is a new one when it comes again. One
+// that anybody gets, or that is retained, is accepted.
+func TestPublisherIsToldThatThereIsNoRoom(t *testing.T) {
+	eachVersion(t, Options{MaxQueue: 2}, func(w *world, v mqtt.Version) {
+		refused := mqtt.Success
+		if v >= mqtt.V50 {
+			refused = mqtt.QuotaExceeded
+		}
+		away := map[string]string{"a": "t", "b": "t", "c": "$share/g/t"}
+		for id, filter := range away {
+			p, _ := w.connect(v, id, persistent)
+			p.subscribe(mqtt.QoS2, filter)
+			p.drop()
+		}
+		pub := w.client(v, "pub")
+		put := func(what string, qos mqtt.QoS, want mqtt.ReasonCode) {
+			w.t.Helper()
+			equal(w.t, what, pub.put(publish(qos, 1, "t", what)), want)
+		}
+		put("one", mqtt.QoS1, mqtt.Success)
+		put("two", mqtt.QoS2, mqtt.Success)
+		put("refused", mqtt.QoS1, refused)
+		put("refused", mqtt.QoS2, refused)
+		pub.send(publish(mqtt.QoS0, 0, "t", "zero"))
+		a, _ := w.connect(v, "a", persistent)
+		a.message("t", "one")
+		a.message("t", "two")
+		put("to one of three", mqtt.QoS2, mqtt.Success)
+		a.message("t", "to one of three")
+		a.drop()
+		for range 2 { // what is in flight to a does not wait
+			put("waits for a", mqtt.QoS2, mqtt.Success)
+		}
+		put("refused", mqtt.QoS2, refused)
+		equal(w.t, "retained", pub.put(retained(mqtt.QoS1, 1, "t", "kept")), mqtt.Success)
+		here := w.client(v, "here")
+		here.subscribe(mqtt.QoS0, "t")
+		here.take()
+		put("refused but at QoS 0", mqtt.QoS1, mqtt.Success)
+		here.message("t", "refused but at QoS 0")
+	})
+}
+
+// Neither a full memory nor a full queue of a durable Session is durable: nothing of
+// what was refused comes after a restart, and what was accepted does.
+func TestRefusedForRoomIsNotKept(t *testing.T) {
+	inStore(t, Options{MaxQueue: 2}, func(w *kept) {
+		s := w.durable(mqtt.V50, "s")
+		s.subscribe(mqtt.QoS2, "t")
+		s.drop()
+		pub := w.durable(mqtt.V50, "pub")
+		for i, want := range []mqtt.ReasonCode{mqtt.Success, mqtt.Success, mqtt.QuotaExceeded, mqtt.QuotaExceeded} {
+			equal(t, "code", pub.put(publish(mqtt.QoS(1+i%2), 1, "t", fmt.Sprint(i))), want)
+		}
+		w.crash()
+		pub = w.durable(mqtt.V50, "pub")
+		s = w.durable(mqtt.V50, "s")
+		s.message("t", "0")
+		s.message("t", "1")
+		s.quiet()
+		equal(t, "code", pub.put(publish(mqtt.QoS2, 1, "t", "new")), mqtt.Success)
+		s.message("t", "new")
+	})
+}

@@ -56,6 +56,7 @@ type publication struct {
 	retain  bool
 	from    *session // for No Local
 	msg     *message // made when somebody must keep it
+	full    int      // how many had no room for it, at QoS 1 and 2
 	frames  [12]frame
 	plain   [6]*delivery // for sessions without identifiers, by QoS and RETAIN
 }
@@ -73,7 +74,7 @@ const shareFrom = 4 << 10
 // begin makes p ready for another message.
 func (p *publication) begin(topic string, payload []byte, props mqtt.Properties, qos mqtt.QoS, retain bool, from *session) {
 	p.topic, p.payload, p.props, p.qos, p.retain, p.from = topic, payload, props, qos, retain, from
-	p.msg, p.plain = nil, [6]*delivery{}
+	p.msg, p.full, p.plain = nil, 0, [6]*delivery{}
 	for i := range p.frames {
 		p.frames[i].ok = false
 	}

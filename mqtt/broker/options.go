@@ -121,9 +121,10 @@ type Options struct {
 	NoRetain, NoWildcard, NoShared, NoSubscriptionID bool
 
 	// MaxQueue bounds the messages that wait for one session, and MaxQueueBytes
-	// their size. What comes on top is dropped and counted; QoS 0 is never
-	// queued for who is away. In flight to one session there is no more than
-	// MaxQueueBytes either; the rest waits. Defaults 100,000 and 64 MiB.
+	// their size. What comes on top is dropped and counted, and a publisher of
+	// 5.0 told by 0x97 if no subscriber gets it; QoS 0 is never queued for who is
+	// away. In flight to one session there is no more than MaxQueueBytes either; the
+	// rest waits. Defaults 100,000 and 64 MiB.
 	MaxQueue      int
 	MaxQueueBytes int
 	// OutLimit bounds the bytes waiting for one connection; over it QoS 0 is
@@ -137,8 +138,8 @@ type Options struct {
 	// have come in part. These may be three eighths of it; for more, the address
 	// that has most of them loses its largest with 0x97. From three
 	// quarters of it on, QoS 0 for clients that do not read is dropped sooner. At
-	// the limit messages are dropped and counted, and what else would take more is
-	// answered 0x97; 64 KiB in flight are spared for a client that keeps up, as
+	// the limit messages are dropped as with MaxQueue, and what else would take more
+	// is answered 0x97; 64 KiB in flight are spared for a client that keeps up, as
 	// long as all together take no more than an eighth on top. Default 1 GiB.
 	MaxMemory int64
 

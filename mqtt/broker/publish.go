@@ -155,16 +155,20 @@ func (c *conn) receive(t *turn, id mqtt.PacketID) (duplicate bool, err error) {
 // publish stores t.pub where it is retained and sends it to its subscribers. c
 // is the publisher, nil for a will. What is retained and finds no room is not
 // accepted at all where the publisher can be told so, section 3.4.2.1: it may
-// publish it again. A publisher who cannot be told loses only that it is kept.
+// publish it again. A publisher who cannot be told loses only that it is kept. So
+// is a message of which all is dropped, for no queue has room for it; where one
+// subscriber gets it, or it is retained, the queues of the others are theirs.
 func (b *Broker) publish(t *turn, c *conn) mqtt.ReasonCode {
+	told := c != nil && c.version >= mqtt.V50 && t.pub.qos > mqtt.QoS0
 	// Without RETAIN nothing that is kept changes [MQTT-3.3.1-8].
-	if t.pub.retain && !b.opt.NoRetain && !b.retain(t) && c != nil && c.version >= mqtt.V50 && t.pub.qos > mqtt.QoS0 {
+	if t.pub.retain && !b.opt.NoRetain && !b.retain(t) && told {
 		return mqtt.QuotaExceeded
 	}
-	if !b.distribute(t, c) {
-		return mqtt.NoMatchingSubscribers
+	code := b.distribute(t, c)
+	if code == mqtt.QuotaExceeded && (!told || t.pub.retain) {
+		return mqtt.Success
 	}
-	return mqtt.Success
+	return code
 }
 
 // acknowledge answers a PUBLISH by its QoS [MQTT-3.3.4-1], [MQTT-4.3.2-4],

@@ -316,9 +316,9 @@ func (r *route) merge(others []route) {
 	}
 }
 
-// distribute sends t.pub to all who subscribed to it. It reports whether there
-// was anyone.
-func (b *Broker) distribute(t *turn, c *conn) bool {
+// distribute sends t.pub to all who subscribed to it. 0x10: there was nobody; 0x97:
+// nobody of them has room for it.
+func (b *Broker) distribute(t *turn, c *conn) mqtt.ReasonCode {
 	p := &t.pub
 	direct, groups := b.routesOf(t, c, p.topic, p.from)
 	for i := range direct {
@@ -327,5 +327,11 @@ func (b *Broker) distribute(t *turn, c *conn) bool {
 	for _, g := range groups {
 		g.deliver(t, p)
 	}
-	return len(direct)+len(groups) > 0
+	switch n := len(direct) + len(groups); {
+	case n == 0:
+		return mqtt.NoMatchingSubscribers
+	case p.full == n:
+		return mqtt.QuotaExceeded
+	}
+	return mqtt.Success
 }

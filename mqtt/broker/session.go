@@ -94,14 +94,13 @@ func (s *session) deliver(t *turn, p *publication, r *route) bool {
 // by the flow control of the others [MQTT-4.9.0-3], [MQTT-3.3.4-10]. s.mu is held.
 func (s *session) offer(t *turn, c *conn, d *delivery, p *publication) {
 	if s.flight == nil && !t.affordsToFly(c, d) {
-		s.dropped(dropMemory)
-		s.owner.b.exceeded(LimitMemory, s.clientID, nil)
+		s.refuse(d, p, dropMemory, LimitMemory)
 		return
 	}
 	s.fly(t)
 	w := queued{d, s.place(d)}
 	if c == nil || !s.nothingBefore(d) || d.qos > mqtt.QoS0 && !t.affordsFlight(s, d) || s.holdsBack(w) || !s.start(t, c, w, p) {
-		s.enqueue(t, w)
+		s.enqueue(t, w, p)
 	}
 }
 
@@ -210,19 +209,27 @@ func (s *session) forget(id mqtt.PacketID, qos mqtt.QoS) {
 	}
 }
 
+// refuse drops d, for which there is no room. Of p, if any, it is noted: its
+// publisher may be told.
+func (s *session) refuse(d *delivery, p *publication, why drop, l Limit) {
+	s.dropped(why)
+	s.owner.b.exceeded(l, s.clientID, nil)
+	if p != nil && d.qos > mqtt.QoS0 {
+		p.full++
+	}
+}
+
 // enqueue lets w wait, or drops it when the queue or the memory is full. s.mu is
 // held.
-func (s *session) enqueue(t *turn, w queued) {
+func (s *session) enqueue(t *turn, w queued, p *publication) {
 	b, d := s.owner.b, w.d
 	o := b.limit()
 	n, bytes := s.backlog()
 	switch {
 	case n >= o.MaxQueue || bytes+d.size() > o.MaxQueueBytes:
-		s.dropped(dropQueue)
-		b.exceeded(LimitQueue, s.clientID, nil)
+		s.refuse(d, p, dropQueue, LimitQueue)
 	case !t.affords(d.cost()) || d.qos == mqtt.QoS0 && b.memory.High():
-		s.dropped(dropMemory)
-		b.exceeded(LimitMemory, s.clientID, nil)
+		s.refuse(d, p, dropMemory, LimitMemory)
 	default:
 		s.queueFor(d).push(w)
 		t.tally.waiting++

@@ -119,7 +119,7 @@ func (c *conn) Feed(batch *transport.Batch, p []byte) (consumed int, err error) 
 	c.feeding.Lock()
 	defer c.rests()
 	t := c.b.beginTurn(batch)
-	for consumed < len(p) && err == nil && !c.ended {
+	for consumed < len(p) && err == nil && !c.ended && !batch.Enough() {
 		if c.flags.has(displaced) {
 			err = errTakenOver
 			break
@@ -375,6 +375,7 @@ func (c *conn) Closed(err error) {
 	c.feeding.Lock()
 	defer c.rests()
 	t := c.b.beginTurn(nil)
+	t.because = c // whose will may go to many
 	defer t.end()
 	c.settle(t)
 	c.detach(t, errors.Is(err, errShutdown))

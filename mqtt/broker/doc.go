@@ -18,6 +18,11 @@
 //	turn.go     acknowledgements leave in arrival order at the turn's end,
 //	            then transport flushes each dirtied connection once
 //
+// A message to hundreds is more than one turn of an event loop: Feed returns behind
+// it (transport.Batch.Enough) and is given the rest later, and what was appended is
+// written in slices, between which the loop's other clients are fed and answered.
+// Publishers to hundreds are not read meanwhile, so that out-buffers do not fill.
+//
 // One inbound packet has one file: connect.go, publish.go, ack.go,
 // subscribe.go, unsubscribe.go, disconnect.go, auth.go.
 //
@@ -27,8 +32,8 @@
 //
 //   - A few event loops of the transport feed all connections, TLS and WebSocket
 //     included; with Options.Portable, and where there are no such loops, each
-//     connection is fed by its own. TLS and WebSocket shake hands on goroutines
-//     that admit.go bounds.
+//     connection is fed by its own, and a message to many holds up nobody but its
+//     publisher. TLS and WebSocket shake hands on goroutines that admit.go bounds.
 //   - One runs the timers (timers.go) and all that is due: $SYS (sys.go), expired
 //     retained messages, routes to forget, retries (again.go), whether it is quiet
 //     (tidy.go), which gives memory back on another.

@@ -137,6 +137,7 @@ func (k *commitment) done(err error) {
 		return
 	}
 	t := k.b.beginTurn(nil)
+	t.because = k.c
 	if err != nil {
 		k.fail(t, err)
 	} else if k.c != nil && len(k.acks) > 0 && !k.c.flags.has(displaced) {

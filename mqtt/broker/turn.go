@@ -36,6 +36,7 @@ type turn struct {
 	scratch []byte
 	wire    mqtt.Publish
 	own     transport.Batch // batch, where no transport gave one
+	because *conn           // who brought such a turn about, nil: nobody
 }
 
 // keepScratch is the largest buffer that a pooled turn keeps.
@@ -58,9 +59,15 @@ func (t *turn) end() {
 	}
 	t.wait = false
 	t.b.addTally(&t.tally)
-	if t.batch == &t.own {
+	switch {
+	case t.batch != &t.own:
+	case t.because != nil:
+		t.because.tc.Flush(t.batch)
+		t.because = nil
+	default:
 		t.own.Flush()
 	}
+	again := t.batch.Enough() // the rest comes soon
 	t.batch = nil
 	clear(t.matches)
 	clear(t.groups)
@@ -73,7 +80,7 @@ func (t *turn) end() {
 	if cap(t.acks) > keepScratch {
 		t.acks = nil
 	}
-	if cap(t.routes) > maxCachedRoutes {
+	if cap(t.routes) > maxCachedRoutes && !again {
 		t.matches, t.routes = nil, nil
 	}
 	t.b.turns.Put(t)

@@ -5,7 +5,19 @@ package transport
 // be used again. A Batch is not safe for concurrent use.
 type Batch struct {
 	dirty []*Conn
+
+	// Of the Batch that a loop hands to handlers, see spread.go.
+	looped bool
+	heavy  bool // the turn is one of those that write to many
+	deep   bool // much waits for some connection
+	work   int  // what this turn has done, in appends
+	width  int  // how many connections it wrote to
 }
+
+const (
+	enough     = 16 << 10 // appends, 3 ms: more than one slice would last
+	directWork = enough / slice
+)
 
 // Flush sends what was appended with b. It never blocks.
 func (b *Batch) Flush() {
@@ -14,4 +26,49 @@ func (b *Batch) Flush() {
 		c.flush()
 	}
 	b.dirty = b.dirty[:0]
+}
+
+// Enough reports whether Feed should return though there is more in p that is whole: what it has appended is work for
+// more than one turn of a connection. It is fed the rest when others have had theirs, and what it appended has left.
+func (b *Batch) Enough() bool {
+	return b != nil && b.looped && (b.work >= enough || !b.heavy && b.width > slice)
+}
+
+// begin is the begin of a connection's turn.
+func (b *Batch) begin() { b.work, b.width = 0, 0 }
+
+// overlap is Flush between two reads. What goes to many is not sent there.
+func (b *Batch) overlap() {
+	if !b.heavy && !b.Enough() {
+		b.Flush()
+	}
+}
+
+// direct reports whether o is to be sent ahead of Flush because much waits in it. Bodies that are shared take no memory:
+// when one turn brings them to many connections, most can wait.
+func (b *Batch) direct(o *outbuf) bool {
+	if b.looped && b.work >= enough && len(o.b) < flushAt {
+		return false
+	}
+	b.work += directWork
+	b.width++
+	return true
+}
+
+// collect has c flushed, unless that is owed already. c's mu is held.
+func (b *Batch) collect(c *Conn, w *work) {
+	switch {
+	case b.heavy:
+		b.width++
+		b.deep = b.deep || w.out.left >= min(flushAt, c.opt.OutLimit)/2
+		if w.dirty || w.late {
+			return
+		}
+	case w.dirty:
+		return
+	default:
+		b.width++
+	}
+	w.dirty = true
+	b.dirty = append(b.dirty, c)
 }

@@ -258,21 +258,21 @@ func (c *Conn) room() *work {
 
 // appended sees to it that somebody flushes, and releases mu.
 func (c *Conn) appended(b *Batch, w *work) {
+	if b != nil {
+		b.work++
+	}
 	switch {
 	case w.flushing: // whoever flushes looks again before it stops
 		if w.blocked {
 			c.count()
 		}
 		c.mu.Unlock()
-	case b == nil || w.out.left >= flushAt:
+	case b == nil || w.out.left >= flushAt && b.direct(w.out):
 		w.flushing = true
 		c.drain()
-	case w.dirty:
-		c.mu.Unlock()
 	default:
-		w.dirty = true
+		b.collect(c, w)
 		c.mu.Unlock()
-		b.dirty = append(b.dirty, c)
 	}
 }
 

@@ -30,6 +30,7 @@ type fake struct {
 	closed   bool
 	edge     func(what uint8) // of who polls it, nil: a goroutine reads
 	full     bool             // a write has found no room since the last edge
+	took     func()           // of a test, called when a write has taken something
 }
 
 func newFake() *fake {
@@ -187,6 +188,9 @@ func (f *fake) take(o *outbuf) (int, error) {
 	}
 	if f.room >= 0 {
 		f.room -= sum
+	}
+	if f.took != nil {
+		f.took()
 	}
 	return sum, nil
 }

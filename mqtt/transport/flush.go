@@ -12,8 +12,20 @@ const combine = 16
 // flush sends what is buffered, unless another goroutine does so already.
 func (c *Conn) flush() {
 	c.mu.Lock()
-	w := c.work // which is there while it is dirty
-	w.dirty = false
+	c.work.dirty = false // it is there while that is true
+	c.flushWork()
+}
+
+// flushLate is the flush that a loop owed.
+func (c *Conn) flushLate() {
+	c.mu.Lock()
+	c.work.late = false // it is there while that is true
+	c.flushWork()
+}
+
+// flushWork is what both do. mu is held, and released.
+func (c *Conn) flushWork() {
+	w := c.work
 	if w.flushing || (w.out == nil && c.filt() == nil) {
 		c.relax()
 		c.mu.Unlock()

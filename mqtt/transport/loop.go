@@ -61,6 +61,7 @@ type loop struct {
 	seated uint32 // seats that were ever taken
 	free   []uint32
 	mail   []*polled
+	given  []*Conn // a flush, see Conn.Flush
 	stop   bool
 
 	nextAlarm uint32    // a tick that is not behind the first alarm, 0: there is none
@@ -75,6 +76,7 @@ type loop struct {
 	letters []*polled
 	more    []*polled // whose turn was over before the socket was empty
 	served  []*polled // those of the round before
+	spread  spread    // what goes to many
 	due     deadlines
 	room    int   // bytes of a turn
 	give    *loop // who is given connections, see Loops.balance
@@ -85,6 +87,7 @@ type loop struct {
 
 func newLoop(all *Loops, p poller) *loop {
 	l := &loop{all: all, number: uint8(len(all.all) + 1), poller: p, began: time.Now()}
+	l.turn.batch.looped = true
 	l.load.begin(l.began)
 	if len(all.all) > 0 {
 		l.began = all.all[0].began
@@ -152,6 +155,7 @@ func (l *loop) run() {
 	for {
 		n, stop := l.wait()
 		if stop {
+			l.sendAll() // to those that are not the loop's
 			return
 		}
 		l.more, l.served = l.served[:0], l.more
@@ -179,6 +183,7 @@ func (l *loop) run() {
 			l.ring()
 		}
 		l.turn.batch.Flush()
+		l.goOn()
 		l.pass(n)
 		if l.load.worked(time.Now()) || l.all.restless {
 			l.give, l.some = l.all.balance(l)
@@ -236,7 +241,7 @@ func (l *loop) wait() (n int, stop bool) {
 	}
 	l.sleeping.Store(true)
 	l.mu.Lock()
-	if len(l.more) > 0 || len(l.mail) > 0 {
+	if len(l.more)+len(l.mail)+len(l.given) > 0 || l.spread.pending() {
 		timeout = 0
 	}
 	stop = l.stop
@@ -271,7 +276,10 @@ func (l *loop) wait() (n int, stop bool) {
 func (l *loop) open() {
 	l.mu.Lock()
 	l.letters, l.mail = l.mail, l.letters[:0]
+	given := l.given
+	l.given = nil
 	l.mu.Unlock()
+	l.owe(given)
 	for i, p := range l.letters {
 		l.letters[i] = nil
 		p.state.unset(isPosted)
@@ -303,32 +311,52 @@ func (l *loop) notice(p *polled, what uint8) {
 
 // serve gives p its turn.
 func (l *loop) serve(p *polled) {
+	b := &l.turn.batch
+	others := len(b.dirty)
+	b.begin()
+	l.serveTurn(p)
+	if !b.heavy && b.Enough() {
+		l.owe(b.dirty[others:])
+		b.dirty = b.dirty[:others]
+	}
+}
+
+func (l *loop) serveTurn(p *polled) {
 	l.turn.left = l.room
-	c := p.conn()
+	c, b := p.conn(), &l.turn.batch
 	for range maxAgain {
 		if l.attend(p) {
 			return
+		}
+		if p.reading.has(heavy) && !b.heavy || b.Enough() {
+			break
 		}
 		if !p.mayRead(&l.turn) && !p.reading.has(again) && !p.state.has(isResumed) {
 			break
 		}
 		leave := c.readAll(&l.turn)
 		c.filt().parkLayers()
+		p.weigh(b)
 		if !leave {
 			break
 		}
 	}
-	if p.pending() || p.state.has(isResumed) {
+	if p.pending() || p.reading.has(again) || p.state.has(isResumed) {
 		l.later(p)
 	}
 }
 
 // later gives p another turn, after all others.
 func (l *loop) later(p *polled) {
-	if !p.reading.has(queued) {
-		p.reading.set(queued)
+	switch {
+	case p.reading.has(queued):
+		return
+	case p.reading.has(heavy):
+		l.spread.turns.push(p)
+	default:
 		l.more = append(l.more, p)
 	}
+	p.reading.set(queued)
 }
 
 // attend does what others asked for. It reports whether p is not to be read now.

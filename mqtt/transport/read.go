@@ -163,6 +163,13 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 			c.keepRest(work, n)
 			return true
 		}
+		if t.batch.Enough() {
+			if n > 0 {
+				c.reading.set(again)
+			}
+			c.keepRest(work, n)
+			return false
+		}
 		if c.state.has(isResumed) && c.state.unset(isResumed) && n > 0 {
 			// Paused and resumed before the reader had noticed.
 			n, ok = c.feed(t, work[:n])
@@ -184,7 +191,7 @@ func (c *Conn) readAll(t *turn) (leave bool) {
 				break
 			}
 			if m > overlapFrom {
-				t.batch.Flush()
+				t.batch.overlap()
 			}
 		}
 		if err != nil {
@@ -226,7 +233,7 @@ func (c *Conn) stopped(t *turn, err error) (leave bool) {
 	if errors.Is(err, errWouldBlock) {
 		return false
 	}
-	t.batch.Flush()
+	t.batch.overlap()
 	c.readFailed(err)
 	return true
 }

@@ -6,6 +6,9 @@
 // while there is something to send, and a [Batch] sends everything that one turn produced with one write for each
 // connection. An idle connection holds no buffer.
 //
+// What one turn sends to very many connections leaves in slices, between which the others of the loop are read and
+// answered; whoever brings so much is not read meanwhile.
+//
 // # Where things are
 //
 //	transport.go    Handler, Options; alarm.go its timer
@@ -17,7 +20,7 @@
 //	flush.go        bytes out; outbuf.go, batch.go
 //	budget.go       the memory that many connections share
 //	filters.go      TLS and WebSocket (websocket.go, upgrade.go), worked on bytes
-//	loops.go        Loops: how many, and whose connections they are; loop.go one of them
+//	loops.go        Loops: how many, and whose connections they are; loop.go one of them, spread.go its slices
 //	polled.go       a Conn in a loop, in the place of a goroutine
 //	sock.go         the socket; epoll_linux.go, parked_linux.go, sys_*.go what is a system's own
 package transport
@@ -31,7 +34,8 @@ import (
 // connection, never with a lock of this package held, and must not block.
 type Handler interface {
 	// Feed is given the bytes that arrived, behind those that the call before did not consume. It returns how many of
-	// them it has consumed; the rest is presented again together with later bytes, or after Resume. It must not keep p.
+	// them it has consumed; the rest is presented again together with later bytes, or after Resume, or for itself when
+	// that was [Batch.Enough] for one turn. It must not keep p.
 	// What it appends with b is flushed when the turn ends. An error ends the connection: what is buffered is flushed
 	// in bounded time, then Closed is called with that error.
 	Feed(b *Batch, p []byte) (consumed int, err error)

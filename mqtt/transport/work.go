@@ -23,6 +23,7 @@ type work struct {
 // doing is how far work has come.
 type doing struct {
 	dirty    bool // some batch owes a flush
+	late     bool // and some loop, see spread.go
 	flushing bool // one goroutine writes; the others leave their bytes to it
 	blocked  bool // that goroutine, or the loop, waits for the socket
 	parked   bool // flushing is held for the loop, nobody writes
@@ -152,12 +153,15 @@ func (s *state) unset(bit uint32) bool { return s.bits.And(^bit)&bit != 0 }
 type reading uint8
 
 const (
-	again    reading = 1 << iota // rest must be presented without waiting for more
-	fed                          // this turn
-	resting                      // work.rest is there
-	readable                     // in a loop: there may be something to read
-	hup                          // in a loop: the end of the stream may hide behind the data
-	queued                       // in a loop: among those who get another turn
+	again     reading = 1 << iota // rest must be presented without waiting for more
+	fed                           // this turn
+	resting                       // work.rest is there
+	readable                      // in a loop: there may be something to read
+	hup                           // in a loop: the end of the stream may hide behind the data
+	queued                        // in a loop: among those who get another turn
+	heavyOnce                     // in a loop: a number of two bits, see spread.go
+
+	heavy = 3 * heavyOnce // one of the last turns was
 )
 
 func (r *reading) has(bits reading) bool { return *r&bits != 0 }

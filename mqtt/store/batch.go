@@ -15,6 +15,7 @@ type Batch struct {
 	arena []byte // encoded sessions
 	size  int
 	grows bool  // it adds something
+	ends  bool  // a Session
 	err   error // what cannot be written: done is called with it
 }
 
@@ -135,7 +136,7 @@ func (b *Batch) Reset() {
 	if cap(b.arena) > keepArena {
 		b.arena = nil
 	}
-	b.size, b.grows, b.err = 0, false, nil
+	b.size, b.grows, b.ends, b.err = 0, false, false, nil
 }
 
 // PutSession records a Session, new or changed. The record is copied. At CONNECT
@@ -171,6 +172,7 @@ func (b *Batch) message(m *Message) (size int) {
 // EndSession ends a Session with all it has [MQTT-4.1.0-2]. It is the last that
 // is said of it. Its queue is taken apart later, bit by bit.
 func (b *Batch) EndSession(id SessionID) {
+	b.ends = true
 	b.add(op{kind: opEndSession, session: id}, 0, false)
 }
 

@@ -45,17 +45,16 @@ func benchEnqueue(b *testing.B, producers int, drain bool) {
 	var wg sync.WaitGroup
 	for _, id := range ids {
 		wg.Go(func() {
-			var batch store.Batch
 			durable := make(chan error, 1)
 			done := func(err error) { durable <- err }
 			for at := d.First(); left.Add(-1) >= 0; at++ {
-				batch.Reset()
+				batch := &store.Batch{}
 				if drain {
 					batch.Done(id, at-1)
 				}
 				m := &store.Message{Topic: "plant/line/sensor", Payload: payload, QoS: 1, Born: time.UnixMilli(1_700_000_000_000)}
 				batch.Enqueue(id, at, store.Delivery{Message: m, QoS: 1})
-				d.Commit(&batch, done)
+				d.Commit(batch, done)
 				if err := <-durable; err != nil {
 					b.Error(err)
 					return

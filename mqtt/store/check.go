@@ -72,14 +72,72 @@ func Check(dir string) (*Summary, error) {
 	if halved, err := verify(path, db.Info().PageSize); err == nil && halved {
 		s.Notes = append(s.Notes, "one of the two meta pages is not whole: as after a power cut, or the last transaction is lost")
 	}
-	err = guard(path, func() error { return db.View(s.read) })
+	var left *Batch
+	frames := 0
+	err = guard(path, func() error {
+		return db.View(func(tx *bbolt.Tx) (err error) {
+			if left, frames, err = unread(dir, tx.Bucket([]byte("meta"))); err != nil || frames > 0 {
+				return err
+			}
+			if err := s.read(tx); err != nil {
+				return err
+			}
+			s.readPages(tx)
+			return nil
+		})
+	})
+	if e := new(Error); errors.As(err, &e) && errors.Is(err, ErrCorrupt) && e.Path != path {
+		return nil, err // the journal
+	}
+	if err == nil && frames > 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("it was not closed: the last %d writes are in the journal", frames))
+		if err = s.readBoth(db, left); err != nil && !errors.Is(err, ErrCorrupt) {
+			return nil, err
+		}
+	}
 	if err != nil {
 		s.problem("%v", err)
 	}
 	return s, nil
 }
 
-// read does the work in one transaction.
+// readBoth reads what the store is with what is in the journal: in a transaction that changes nothing, which needs a database
+// that could be changed.
+func (s *Summary) readBoth(ro *bbolt.DB, left *Batch) error {
+	err := guard(s.Path, func() error {
+		return ro.View(func(tx *bbolt.Tx) error { s.readPages(tx); return nil })
+	})
+	if err = errors.Join(err, ro.Close()); err != nil {
+		return err
+	}
+	db, err := openFile(s.Path, Options{}.withDefaults())
+	if err != nil {
+		return err
+	}
+	d := &Disk{path: s.Path, db: db}
+	d.txn = txn{d: d, fresh: map[uint64]*Message{}, refs: map[uint64]int{}}
+	err = d.pretend(func(tx *bbolt.Tx) error {
+		if _, err := d.txn.run(tx, []request{{b: left}}, true, 0); err != nil {
+			return err
+		}
+		return s.read(tx)
+	})
+	return errors.Join(err, db.Close())
+}
+
+// readPages lets the database look at its own.
+func (s *Summary) readPages(tx *bbolt.Tx) {
+	if len(s.Problems) > 0 {
+		return
+	}
+	// It has a goroutine of its own, where guard does not reach: inspect has
+	// verified every page.
+	for err := range tx.Check() {
+		s.problem("database: %v", err)
+	}
+}
+
+// read reads all records.
 func (s *Summary) read(tx *bbolt.Tx) error {
 	s.FreeBytes = freeBytes(tx.DB(), tx.DB().Info().PageSize)
 	b, err := newBuckets(tx)
@@ -95,17 +153,7 @@ func (s *Summary) read(tx *bbolt.Tx) error {
 	for id, n := range refs {
 		s.problem("message %d is referred to by %d and is not there", id, n)
 	}
-	if err := s.readNumbers(b, tx.Bucket([]byte("meta"))); err != nil {
-		return err
-	}
-	if len(s.Problems) == 0 {
-		// It has a goroutine of its own, where guard does not reach: inspect has
-		// verified every page.
-		for err := range tx.Check() {
-			s.problem("database: %v", err)
-		}
-	}
-	return nil
+	return s.readNumbers(b, tx.Bucket([]byte("meta")))
 }
 
 // readNumbers compares what counts up with what was given out.
@@ -216,7 +264,11 @@ func (s *Summary) readMessages(b buckets, refs map[uint64]int) error {
 	if err != nil {
 		return err
 	}
-	if n := b.counts.Stats().KeyN; n != counted {
+	n := 0
+	if err := each(b.counts.Cursor(), nil, func(_, _ []byte) error { n++; return nil }); err != nil {
+		return err
+	}
+	if n != counted {
 		s.problem("%d counts of references for %d messages", n, counted)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 type request struct {
 	b    *Batch
 	done func(error) // nil: nobody waits
+	read *reading    // nil: it writes
 }
 
 // outcome is a batch that is through.
@@ -28,12 +29,17 @@ const lingerOps = 512
 
 // Commit implements [Store].
 func (d *Disk) Commit(b *Batch, done func(error)) (full bool) {
+	return d.enqueue(request{b: b, done: done})
+}
+
+func (d *Disk) enqueue(r request) (full bool) {
+	b, done := r.b, r.done
 	d.mu.Lock()
 	closed := d.closing
 	wake := false
 	if !closed {
 		wake = len(d.pending) == 0
-		d.pending = append(d.pending, request{b, done})
+		d.pending = append(d.pending, r)
 		d.bytes += int64(b.size)
 		if !d.urgent && (done != nil || len(d.pending) >= lingerOps) {
 			d.urgent, wake = true, true
@@ -150,11 +156,12 @@ func (d *Disk) complete(out []outcome, idle bool) {
 // commit makes a group durable, or not, and hands over the outcomes.
 func (d *Disk) commit(group []request) {
 	begin := time.Now()
-	err := d.add(group)
+	group, readers := split(group)
+	err := d.write(group, len(readers) > 0)
 	if errors.Is(err, ErrFull) {
 		group = d.removeOnly(group)
 	}
-	var out []outcome
+	out := d.serve(readers)
 	ops, bytes, full := 0, 0, 0
 	for _, r := range group {
 		e := err
@@ -188,6 +195,29 @@ func (d *Disk) commit(group []request) {
 	}
 }
 
+// write makes a group durable: in the journal if it is small and nobody has to see the database.
+func (d *Disk) write(group []request, direct bool) error {
+	if !direct && d.fits(group) {
+		if done, err := d.note(group); done || err != nil {
+			return err
+		}
+	}
+	if !direct && len(d.dead) == 0 && empty(group) {
+		return d.Err()
+	}
+	return d.add(group)
+}
+
+func empty(group []request) bool {
+	return !slices.ContainsFunc(group, func(r request) bool { return len(r.b.ops) > 0 })
+}
+
+// fail ends the store.
+func (d *Disk) fail(path string, err error) error {
+	d.failure.Store(&Error{Path: path, Kind: ErrFailed, Err: err})
+	return d.Err()
+}
+
 // What a transaction removes of ended sessions, with others' work and without. That makes at most one record per operation, and
 // so many more may go: where it is never quiet, what ended sessions leave behind does not pile up.
 const (
@@ -212,13 +242,13 @@ func (d *Disk) update(group []request, grow bool) error {
 	if err := d.Err(); err != nil {
 		return err
 	}
-	if len(d.dead) == 0 && !slices.ContainsFunc(group, func(r request) bool { return len(r.b.ops) > 0 }) {
+	if len(d.dead) == 0 && len(d.journal.held) == 0 && empty(group) {
 		return nil
 	}
 	d.chooseFreelist()
 	limit := reclaimAlone
 	if len(group) > 0 || !grow {
-		limit = reclaimBeside
+		limit = reclaimBeside + d.journal.ops
 		for _, r := range group {
 			limit += len(r.b.ops)
 		}
@@ -232,6 +262,7 @@ func (d *Disk) update(group []request, grow bool) error {
 		})
 	})
 	if err == nil {
+		d.moved()
 		d.dead = append(d.dead[gone:], d.buried...)
 		d.buried, d.stuck = nil, false
 		if d.commits++; d.commits%unmapEvery == 0 {
@@ -248,13 +279,15 @@ func (d *Disk) update(group []request, grow bool) error {
 		d.stuck = true
 		return &Error{Path: d.path, Kind: ErrFull, Err: err}
 	}
-	d.failure.Store(&Error{Path: d.path, Kind: ErrFailed, Err: err})
-	return d.Err()
+	return d.fail(d.path, err)
 }
 
-// run puts a group into a transaction.
+// run puts into a transaction what is in the journal, and a group.
 func (x *txn) run(tx *bbolt.Tx, group []request, grow bool, limit int) (gone int, err error) {
 	if err := x.begin(tx); err != nil {
+		return 0, err
+	}
+	if err := x.d.journal.move(x, tx.Bucket([]byte("meta"))); err != nil {
 		return 0, err
 	}
 	for _, r := range group {

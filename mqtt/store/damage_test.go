@@ -75,7 +75,7 @@ func both(t *testing.T, dir string, want error) {
 
 func TestNewerVersion(t *testing.T) {
 	dir, _ := filled(t)
-	edit(t, dir, func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("version"), []byte{2}) })
+	edit(t, dir, func(tx *bbolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("version"), []byte{3}) })
 	both(t, dir, store.ErrVersion)
 }
 

@@ -34,6 +34,7 @@ type Options struct {
 
 	openFile  func(string, int, os.FileMode) (*os.File, error) // tests put faults into it
 	committed func()                                           // tests look at the file when it is durable
+	direct    bool                                             // tests: nothing goes to the journal
 }
 
 func (o Options) withDefaults() Options {
@@ -79,6 +80,8 @@ type Disk struct {
 	dead    []SessionID // ended, and their records are still there
 	stuck   bool        // the last transaction found the disk full
 	reserve reserve
+	journal journal
+	behind  atomic.Bool // the journal has what the database does not have
 
 	commits uint64 // transactions
 
@@ -135,12 +138,18 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 	d = &Disk{opt: opt, path: path, lock: lock, db: db, pageSize: db.Info().PageSize, reserve: newReserve(dir), wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
 	d.reserve.hold()
 	d.txn = txn{d: d, fresh: map[uint64]*Message{}, refs: map[uint64]int{}}
-	err = errors.Join(d.view(d.findLast), d.countOpening())
+	err = d.openJournal(dir)
+	if err == nil {
+		err = d.countOpening()
+	}
 	if errors.Is(err, ErrFull) && d.reserve.giveUp() {
 		err = d.countOpening()
 	}
+	if err == nil {
+		err = d.view(d.findLast)
+	}
 	if err != nil {
-		_ = db.Close()
+		_ = errors.Join(d.journal.close(), db.Close())
 		return nil, err
 	}
 	d.stats.DeadSessions = len(d.dead)
@@ -279,8 +288,8 @@ func checkVersion(tx *bbolt.Tx) error {
 	switch {
 	case err != nil || v == 0:
 		return ErrForeign
-	case v > formatVersion:
-		return fmt.Errorf("%w: format %d, known is %d", ErrVersion, v, formatVersion)
+	case v > versionOpen:
+		return fmt.Errorf("%w: format %d, known is %d", ErrVersion, v, versionOpen)
 	}
 	_, err = newBuckets(tx)
 	return err
@@ -430,6 +439,9 @@ func (d *Disk) countOpening() error {
 			if d.opened, err = readOpened(meta); err != nil {
 				return err
 			}
+			if err := d.takeJournal(tx); err != nil {
+				return err
+			}
 			d.opened++
 			number := binary.AppendUvarint(nil, d.opened)
 			return errors.Join(meta.Put([]byte("opened"), number),
@@ -517,6 +529,7 @@ func (d *Disk) Close() error {
 	}
 	d.signal()
 	d.ended.Wait()
+	defer func() { _ = d.journal.close() }()
 	switch err := d.Err(); {
 	case errors.Is(err, ErrCorrupt):
 		// Having panicked, the database may hold its locks for ever.
@@ -526,6 +539,9 @@ func (d *Disk) Close() error {
 	}
 	// The next start need not walk the file.
 	d.db.NoFreelistSync = false
-	err := guard(d.path, func() error { return d.db.Update(func(*bbolt.Tx) error { return nil }) })
+	err := guard(d.path, func() error { return d.db.Update(d.leaveNothing) })
+	if noRoom(err) && d.reserve.giveUp() {
+		err = guard(d.path, func() error { return d.db.Update(d.leaveNothing) })
+	}
 	return errors.Join(err, d.db.Close(), d.lock.Close())
 }

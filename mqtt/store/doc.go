@@ -97,11 +97,17 @@
 //
 // # Disk
 //
-// [Disk] has one committer. It takes all batches that wait, writes them in one
-// transaction of a B+tree file (bbolt), and makes them durable by one sync of
-// the pages and one of the meta page that makes these valid; meanwhile the next
-// batches gather. Batches that nobody waits for are written with the next that
-// somebody does, or after Options.Linger.
+// [Disk] has one committer. It takes all batches that wait, writes them, and
+// makes them durable; meanwhile the next batches gather. Batches that nobody waits
+// for are written with the next that somebody does, or after Options.Linger.
+//
+// A large group is one transaction of a B+tree file (bbolt): a write for each
+// page, one sync of the pages and one of the meta page that makes these valid. A
+// small one, as a few clients bring about, is one write and one sync of another
+// file, the journal, and is applied to the tree later: with the next large group,
+// when the journal is full, when somebody reads, and at Close. So the tree is
+// never in a state that was not synced, and what it does not have is in the
+// journal, from where the next start takes it.
 //
 // A message is written once, whoever refers to it: queues hold its number, and
 // so does a retained topic. It goes with the last reference. What comes and goes

@@ -23,8 +23,12 @@ import (
 //	sent       session            -> position
 //	retained   topic              -> id, topic if it is not in the key
 
-// formatVersion is that of the records and their keys.
-const formatVersion = 1
+// formatVersion is that of the records and their keys. While a store is in use, and if it was not closed, it is versionOpen: a
+// program that does not know the journal may not pass it over.
+const (
+	formatVersion = 1
+	versionOpen   = 2
+)
 
 // maxKeyText is the longest filter or topic that is a key as it is; the
 // database has a limit for keys, MQTT's is higher.

@@ -2,8 +2,8 @@ package store
 
 import "os"
 
-// WithHooks lets a test open the file, and look at it whenever it is durable.
+// WithHooks lets a test open the files, and look at the database whenever it is durable; there is no journal then.
 func (o Options) WithHooks(open func(string, int, os.FileMode) (*os.File, error), committed func()) Options {
-	o.openFile, o.committed = open, committed
+	o.openFile, o.committed, o.direct = open, committed, committed != nil
 	return o
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,13 +20,14 @@ import (
 // for reading every write fails.
 type swap struct {
 	t    *testing.T
+	name string
 	file *os.File
 	own  int // the descriptor of the real one, kept
 }
 
 func (s *swap) open(name string, flag int, mode os.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(name, flag, mode)
-	if err == nil {
+	if err == nil && filepath.Base(name) == s.name {
 		s.file = f
 	}
 	return f, err
@@ -59,9 +61,9 @@ func (s *swap) heal() {
 	_ = syscall.Close(s.own)
 }
 
-func openSwap(t *testing.T, dir string) (*store.Disk, *swap) {
+func openSwap(t *testing.T, dir, name string) (*store.Disk, *swap) {
 	t.Helper()
-	s := &swap{t: t}
+	s := &swap{t: t, name: name}
 	return openDisk(t, dir, store.Options{Linger: 5 * time.Millisecond}.WithHooks(s.open, nil)), s
 }
 
@@ -89,13 +91,21 @@ func dump(t *testing.T, d store.Store) string {
 	return text
 }
 
+// direct adds something that goes to the database, with all that is in the journal, for a session ends with it.
+func direct(d *store.Disk, id store.SessionID, at store.Position) error {
+	return storetest.Write(d, func(b *store.Batch) {
+		b.Enqueue(id, at, store.Delivery{Message: payloadFor(id, at), QoS: 1})
+		b.EndSession(999)
+	})
+}
+
 // TestFullDisk: what does not fit is refused, nothing is lost, and when there
-// is room again all goes on.
+// is room again all goes on. What the journal has taken is there, though the
+// database has no room for it.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	d, s := openSwap(t, dir)
+	d, s := openSwap(t, dir, "store.db")
 	id, m := begin(t, d)
-	before := dump(t, d)
 	reserved := func(want bool) {
 		t.Helper()
 		if info, err := os.Stat(filepath.Join(dir, "reserve")); (err == nil && info.Size() == 1<<20) != want {
@@ -104,6 +114,16 @@ func TestFullDisk(t *testing.T) {
 	}
 	reserved(true)
 	s.become("/dev/full", os.O_RDWR)
+	if err := storetest.Write(d, func(b *store.Batch) { b.Receive(id, 9) }); err != nil {
+		t.Fatal(err)
+	}
+	before := dump(t, d)
+	if !strings.Contains(before, "9") {
+		t.Fatalf("there is\n%s", before)
+	}
+	if err := direct(d, id, 3); !errors.Is(err, store.ErrFull) {
+		t.Fatal(err)
+	}
 	for range 3 {
 		err := storetest.Write(d, func(b *store.Batch) {
 			b.Enqueue(id, 3, store.Delivery{Message: m, QoS: 1})
@@ -129,6 +149,9 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	reserved(false) // given up for what only removes
+	if q, err := d.ReadQueue(id, 0, 10, 1<<20); err != nil || len(q) != 2 {
+		t.Errorf("%d messages, %v", len(q), err)
+	}
 	if n := d.Stats().Full; n < 4 {
 		t.Errorf("%d batches were refused", n)
 	}
@@ -163,12 +186,23 @@ func TestSyncFails(t *testing.T) { testFinal(t, "/dev/null", os.O_RDWR) }
 func TestWriteFails(t *testing.T) { testFinal(t, "/dev/null", os.O_RDONLY) }
 
 func testFinal(t *testing.T, path string, flag int) {
+	for _, name := range []string{"store.db", "journal"} {
+		t.Run(name, func(t *testing.T) { testFinalIn(t, name, path, flag) })
+	}
+}
+
+func testFinalIn(t *testing.T, name, path string, flag int) {
 	dir := t.TempDir()
-	d, s := openSwap(t, dir)
+	d, s := openSwap(t, dir, name)
 	id, m := begin(t, d)
 	before := dump(t, d)
 	s.become(path, flag)
-	first := storetest.Write(d, func(b *store.Batch) { b.Receive(id, 7) })
+	var first error
+	if name == "journal" {
+		first = storetest.Write(d, func(b *store.Batch) { b.Receive(id, 7) })
+	} else {
+		first = direct(d, id, 7)
+	}
 	s.heal() // too late
 	second := storetest.Write(d, func(b *store.Batch) { b.Enqueue(id, 3, store.Delivery{Message: m, QoS: 1}) })
 	for _, err := range []error{first, second, d.Err()} {

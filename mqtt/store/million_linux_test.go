@@ -74,7 +74,7 @@ func TestMillion(t *testing.T) {
 	}
 }
 
-// killed starts with the file as it is, of which most is empty: what is has to
+// killed starts with the files as they are, of which most is empty: what is has to
 // be found, for it was not written.
 func killed(t *testing.T, dir string, ids []store.SessionID) {
 	t.Helper()
@@ -82,7 +82,11 @@ func killed(t *testing.T, dir string, ids []store.SessionID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := look(t, file); err != nil || bytes.Count([]byte(text), []byte("session ")) != len(ids) {
+	journal, err := os.ReadFile(filepath.Join(dir, "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := look(t, file, journal); err != nil || bytes.Count([]byte(text), []byte("session ")) != len(ids) {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }

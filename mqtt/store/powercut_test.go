@@ -64,8 +64,8 @@ func fastDir(t *testing.T) string {
 	return dir
 }
 
-// look opens a file in a directory of its own and tells what it holds.
-func look(t *testing.T, file []byte) (string, error) {
+// look opens a file, with a journal or without, in a directory of its own and tells what it holds.
+func look(t *testing.T, file []byte, journal ...[]byte) (string, error) {
 	t.Helper()
 	dir := filepath.Join(fastDir(t), "data")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -73,6 +73,11 @@ func look(t *testing.T, file []byte) (string, error) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, "store.db"), file, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range journal {
+		if err := os.WriteFile(filepath.Join(dir, "journal"), p, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s, err := store.Check(dir)
 	if err != nil {

@@ -51,7 +51,7 @@ func (d *Disk) walk(f func(buckets) error, fault func(error)) {
 		fault(err)
 		return
 	}
-	err := d.view(func(tx *bbolt.Tx) error {
+	err := d.look(func(tx *bbolt.Tx) error {
 		defer unmap(tx)
 		b, err := newBuckets(tx)
 		if err != nil {
@@ -224,7 +224,7 @@ func (d *Disk) ReadQueue(s SessionID, from Position, limit int, maxBytes int64) 
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
-	err = d.view(func(tx *bbolt.Tx) error {
+	err = d.look(func(tx *bbolt.Tx) error {
 		if d.reads.Add(1)%unmapReads == 0 {
 			defer unmap(tx)
 		}

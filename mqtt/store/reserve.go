@@ -66,7 +66,7 @@ func (r *reserve) giveUp() bool {
 
 // mayAdd reports whether a group may add something: not what would leave no page for removals.
 func (d *Disk) mayAdd(group []request) bool {
-	bytes, adds := 0, false
+	bytes, adds := d.journal.bytes, false
 	for _, r := range group {
 		bytes += r.b.size
 		adds = adds || r.b.grows && r.b.err == nil

@@ -44,9 +44,10 @@ type Store interface {
 	// First is where the positions of a new Session begin.
 	First() Position
 
-	// Commit writes a batch: all of it or nothing. It never blocks. The batch is
-	// the store's until done is called, once and never from within Commit, with
-	// nil when the batch is durable, an error when it is not and will not be.
+	// Commit writes a batch: all of it or nothing. It never blocks. done is
+	// called, once and never from within Commit, with nil when the batch is durable,
+	// an error when it is not and will not be. The batch is the store's, and is
+	// returned only with an error.
 	// Batches are written, and done is called, in the order of their Commit. done
 	// may not block: the others wait for it.
 	//

@@ -3,8 +3,8 @@ package broker
 import "mqt/mqtt"
 
 // puback ends a QoS 1 delivery, section 3.4. A failure ends it as well
-// [MQTT-4.4.0-2], also that of a shared subscription [MQTT-4.8.2-6]. What is not known is not answered: the standard has no
-// answer.
+// [MQTT-4.4.0-2], also that of a shared subscription [MQTT-4.8.2-6]. What is not
+// known is not answered: the standard has no answer.
 func (c *conn) puback(t *turn, p *mqtt.Puback) error {
 	s := c.s
 	s.mu.Lock()
@@ -15,9 +15,22 @@ func (c *conn) puback(t *turn, p *mqtt.Puback) error {
 	if s.flight == nil {
 		return nil
 	}
-	if w, ok := s.sender.Puback(p.PacketID); ok {
-		s.land(t, w)
-		s.pump(t)
+	w, ok := s.sender.Puback(p.PacketID)
+	if !ok {
+		return s.misplaced(p.PacketID)
+	}
+	s.land(t, w)
+	s.pump(t)
+	return nil
+}
+
+// misplaced is what an acknowledgement is that no message waits for: an error if
+// one waits under its identifier for another kind, as the client's state is not
+// ours then [MQTT-4.13.1-1], [MQTT-3.1.1: 4.8.0-1]. s.mu is held.
+func (s *session) misplaced(id mqtt.PacketID) error {
+	if _, known := s.sender.Get(id); known {
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-4.13.1-1",
+			Text: "an acknowledgement of another kind than its message waits for"}
 	}
 	return nil
 }
@@ -34,6 +47,11 @@ func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
 	var release, ok bool
 	if s.flight != nil {
 		w, release, ok = s.sender.Pubrec(p.PacketID, p.ReasonCode)
+		if !ok {
+			if err := s.misplaced(p.PacketID); err != nil {
+				return err
+			}
+		}
 	}
 	switch {
 	case release:
@@ -60,10 +78,12 @@ func (c *conn) pubcomp(t *turn, p *mqtt.Pubcomp) error {
 	if s.flight == nil {
 		return nil
 	}
-	if w, ok := s.sender.Pubcomp(p.PacketID); ok {
-		s.land(t, w)
-		s.pump(t)
+	w, ok := s.sender.Pubcomp(p.PacketID)
+	if !ok {
+		return s.misplaced(p.PacketID)
 	}
+	s.land(t, w)
+	s.pump(t)
 	return nil
 }
 

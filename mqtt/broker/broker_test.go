@@ -463,11 +463,14 @@ func TestTinyMaximumPacketSize(t *testing.T) {
 	})
 }
 
-func TestResponseTopicWithWildcard(t *testing.T) {
-	inWorld(t, Options{}, func(w *world) {
-		pub := w.client(mqtt.V50, "pub")
-		pub.send(publish(mqtt.QoS0, 0, "t", "", mqtt.Str(mqtt.ResponseTopic, "ok")))
-		pub.send(publish(mqtt.QoS0, 0, "t", "", mqtt.Str(mqtt.ResponseTopic, "a/#")))
-		pub.gone(mqtt.ProtocolError)
-	})
+// Section 3.3.2.3.5: a Response Topic is a Topic Name [MQTT-3.3.2-14], [MQTT-4.7.3-1].
+func TestBadResponseTopic(t *testing.T) {
+	for _, bad := range []string{"", "+", "a/#", "a+"} {
+		inWorld(t, Options{}, func(w *world) {
+			pub := w.client(mqtt.V50, "pub")
+			pub.send(publish(mqtt.QoS0, 0, "t", "", mqtt.Str(mqtt.ResponseTopic, "ok")))
+			pub.send(publish(mqtt.QoS0, 0, "t", "", mqtt.Str(mqtt.ResponseTopic, bad)))
+			pub.gone(mqtt.ProtocolError)
+		})
+	}
 }

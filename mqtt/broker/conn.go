@@ -417,8 +417,8 @@ func (c *conn) clientID() string {
 	return c.s.clientID
 }
 
-// invalidName turns topic's verdict into the peer's Reason Code.
-func invalidName(err error) *mqtt.Error {
+// invalidTopic turns topic's verdict into the peer's Reason Code.
+func invalidTopic(err error) *mqtt.Error {
 	e := &topic.Error{Code: topic.CodeNameInvalid, Statement: "4.7", Text: err.Error()}
 	errors.As(err, &e)
 	return &mqtt.Error{Code: mqtt.ReasonCode(e.Code), Statement: e.Statement, Text: e.Text}

@@ -133,11 +133,12 @@ func (b *Broker) admit(p *mqtt.Connect) error {
 		return nil
 	}
 	if err := topic.ValidateName(w.Topic); err != nil {
-		return invalidName(err) // 3.1.1 has no answer to it [MQTT-3.1.1: 3.1.4-1]
+		return invalidTopic(err) // 3.1.1 has no answer to it [MQTT-3.1.1: 3.1.4-1]
+	}
+	if err := badResponse(w.Properties); err != nil {
+		return err
 	}
 	switch {
-	case wildResponse(w.Properties):
-		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the will's response topic has a wildcard"}
 	case b.oversize(w.Topic):
 		b.exceeded(LimitTopic, p.ClientID, nil)
 		return refuse(mqtt.TopicNameInvalid, "3.2.2.2", "the will's topic has more levels or bytes than allowed")

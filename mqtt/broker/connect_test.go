@@ -208,6 +208,8 @@ func TestBrokenConnect(t *testing.T) {
 		{"will with a payload format 2", 0x06, none, join(id, props([]byte{0x01, 2}), text("t"), text("")), mqtt.ProtocolError},
 		{"will with a wild response topic [MQTT-3.3.2-14]", 0x06, none, join(id, props([]byte{0x08}, text("a/+")), text("t"), text("")),
 			mqtt.ProtocolError},
+		{"will with an empty response topic [MQTT-4.7.3-1]", 0x06, none, join(id, props([]byte{0x08}, text("")), text("t"), text("")),
+			mqtt.ProtocolError},
 	} {
 		for _, v := range versions {
 			if c.props != nil && v < mqtt.V50 {

@@ -137,6 +137,57 @@ func TestReceiveMaximumOfTheServer(t *testing.T) {
 	})
 }
 
+// Section 4.3: an acknowledgement that the message under its identifier does not
+// wait for is a Protocol Error [MQTT-4.13.1-1], [MQTT-3.1.1: 4.8.0-1], and the
+// message is still under way. One for an identifier that is not in use is none.
+func TestMisplacedAcknowledgement(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		qos      mqtt.QoS
+		from     mqtt.Version
+		released bool        // the client has had its PUBREL
+		wrong    mqtt.Packet // the message has the first identifier
+	}{
+		{"PUBREC of QoS 1", mqtt.QoS1, mqtt.V31, false, pubrec(1)},
+		{"PUBREC of QoS 1, refused", mqtt.QoS1, mqtt.V50, false, &mqtt.Pubrec{Ack: mqtt.Ack{PacketID: 1, ReasonCode: mqtt.UnspecifiedError}}},
+		{"PUBCOMP of QoS 1", mqtt.QoS1, mqtt.V31, false, pubcomp(1)},
+		{"PUBACK of QoS 2", mqtt.QoS2, mqtt.V31, false, puback(1)},
+		{"PUBCOMP of QoS 2 before its PUBREC", mqtt.QoS2, mqtt.V31, false, pubcomp(1)},
+		{"PUBACK of QoS 2 behind its PUBREL", mqtt.QoS2, mqtt.V31, true, puback(1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachVersion(t, Options{}, func(w *world, v mqtt.Version) {
+				if v < c.from {
+					return
+				}
+				sub, _ := w.connect(v, "sub", persistent)
+				sub.subscribe(mqtt.QoS2, "t")
+				pub := w.client(v, "pub")
+				pub.send(publish(c.qos, 1, "t", "m"), pubrel(1))
+				pub.take()
+				id := sub.message("t", "m").PacketID
+				equal(w.t, "PacketID", id, 1)
+				sub.send(puback(2), pubcomp(2))
+				sub.quiet()
+				if c.released {
+					sub.send(pubrec(id))
+					equal(w.t, "PUBREL", next[*mqtt.Pubrel](sub).PacketID, id)
+				}
+				sub.send(c.wrong)
+				sub.gone(mqtt.ProtocolError)
+				sub, _ = w.connect(v, "sub", persistent)
+				if c.released {
+					equal(w.t, "PUBREL", next[*mqtt.Pubrel](sub).PacketID, id)
+					return
+				}
+				m := sub.message("t", "m")
+				equal(w.t, "PacketID", m.PacketID, id)
+				equal(w.t, "DUP", m.Dup, true)
+			})
+		})
+	}
+}
+
 // [MQTT-2.2.1-4]: identifiers go round at 65,535 and leave out those in use.
 func TestPacketIDsGoRound(t *testing.T) {
 	inWorld(t, Options{}, func(w *world) {

@@ -26,8 +26,8 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 	if p.Retain && c.b.opt.NoRetain {
 		return &mqtt.Error{Code: mqtt.RetainNotSupported, Statement: "MQTT-3.2.2-14", Text: "retained messages are off"}
 	}
-	if wildResponse(p.Properties) {
-		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
+	if err := badResponse(p.Properties); err != nil {
+		return err
 	}
 	switch {
 	case p.QoS == mqtt.QoS1 && c.flags.has(full):
@@ -61,9 +61,16 @@ func (c *conn) publish(t *turn, p *mqtt.Publish) error {
 // isOurs reports whether only the server publishes to the topic, section 4.7.2.
 func isOurs(name string) bool { return name == "$SYS" || strings.HasPrefix(name, "$SYS/") }
 
-func wildResponse(ps mqtt.Properties) bool {
+// badResponse checks a Response Topic, which is a Topic Name, section 3.3.2.3.5.
+func badResponse(ps mqtt.Properties) error {
 	response, ok := ps.Bytes(mqtt.ResponseTopic)
-	return ok && bytes.ContainsAny(response, "+#")
+	switch {
+	case ok && len(response) == 0:
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-4.7.3-1", Text: "the response topic is empty"}
+	case ok && bytes.ContainsAny(response, "+#"):
+		return &mqtt.Error{Code: mqtt.ProtocolError, Statement: "MQTT-3.3.2-14", Text: "the response topic has a wildcard"}
+	}
+	return nil
 }
 
 // topicName resolves an alias and returns the Topic Name as a string that may
@@ -86,7 +93,7 @@ func (c *conn) topicName(t *turn, p *mqtt.Publish) (string, error) {
 	}
 	name := string(p.Topic)
 	if err := topic.ValidateName(name); err != nil {
-		return "", invalidName(err) // [MQTT-3.3.2-2]
+		return "", invalidTopic(err) // [MQTT-3.3.2-2]
 	}
 	if len(name) <= longTopic {
 		k.lastTopic = name

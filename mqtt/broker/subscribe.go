@@ -14,6 +14,9 @@ import (
 // [MQTT-3.8.4-5].
 func (c *conn) subscribe(t *turn, p *mqtt.Subscribe) error {
 	for i := range p.Subscriptions {
+		if err := topic.ValidateFilter(p.Subscriptions[i].Filter); err != nil {
+			return invalidTopic(err) // not data that the protocol allows [MQTT-4.13.1-1], [MQTT-3.1.1: 4.8.0-1]
+		}
 		if err := c.b.permits(p, &p.Subscriptions[i]); err != nil && c.version >= mqtt.V50 {
 			return err // older clients were not told by CONNACK: see addSubscription
 		}
@@ -86,13 +89,9 @@ func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") 
 // addSubscription makes what is wanted a subscription of the session, sub, in the
 // place of one with the same filter [MQTT-3.8.4-3], before.
 func (c *conn) addSubscription(t *turn, want *subscription) (sub, before *subscription, code mqtt.ReasonCode, err error) {
-	if topic.ValidateFilter(want.filter()) != nil {
-		// The packet is sound, this filter is not: the others may stand.
-		return nil, nil, mqtt.TopicFilterInvalid, nil
-	}
 	group, inner, shared, err := topic.SplitShare(want.filter())
 	if err != nil {
-		return nil, nil, mqtt.TopicFilterInvalid, nil
+		return nil, nil, 0, invalidTopic(err)
 	}
 	if c.b.oversize(want.filter()) {
 		c.b.exceeded(LimitTopic, c.clientID(), c.tc.RemoteAddr())

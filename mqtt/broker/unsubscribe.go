@@ -11,6 +11,11 @@ import (
 // client is completed [MQTT-3.10.4-3]. The codes of UNSUBACK are in the order of
 // the filters [MQTT-3.11.3-1]; 3.1.1 has none [MQTT-3.1.1: 3.10.4-5].
 func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
+	for _, filter := range p.Filters {
+		if err := topic.ValidateFilter(filter); err != nil {
+			return invalidTopic(err) // [MQTT-4.13.1-1], [MQTT-3.1.1: 4.8.0-1]
+		}
+	}
 	unsuback := &mqtt.Unsuback{PacketID: p.PacketID, ReasonCodes: make([]mqtt.ReasonCode, len(p.Filters))}
 	s := c.s
 	s.mu.Lock()
@@ -21,16 +26,13 @@ func (c *conn) unsubscribe(t *turn, p *mqtt.Unsubscribe) error {
 	for i, filter := range p.Filters {
 		sub, ok := s.subs.get(filter) // compared byte by byte [MQTT-3.10.4-1]
 		s.stageUnsubscribe(t, filter)
-		switch {
-		case ok:
-			s.subs.delete(filter)
-			t.tally.held -= sub.cost()
-			c.b.unroute(sub) // no new messages from here [MQTT-3.10.4-2]
-		case topic.ValidateFilter(filter) != nil:
-			unsuback.ReasonCodes[i] = mqtt.TopicFilterInvalid
-		default:
+		if !ok {
 			unsuback.ReasonCodes[i] = mqtt.NoSubscriptionExisted
+			continue
 		}
+		s.subs.delete(filter)
+		t.tally.held -= sub.cost()
+		c.b.unroute(sub) // no new messages from here [MQTT-3.10.4-2]
 	}
 	s.mu.Unlock()
 	return c.answer(t, unsuback)

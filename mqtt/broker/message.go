@@ -17,11 +17,11 @@ type message struct {
 	// props are those that travel: neither alias [MQTT-3.1.2-26],
 	// [MQTT-3.1.2-27], identifiers nor expiry.
 	props  mqtt.Properties
-	qos    mqtt.QoS
-	expiry uint32        // Message Expiry Interval in seconds
 	born   time.Duration // when it was published
-	expire bool          // it has an expiry
 	size   int           // what it takes in memory
+	expiry uint32        // Message Expiry Interval in seconds
+	expire bool          // it has one
+	qos    mqtt.QoS
 
 	holders atomic.Int32                  // who keeps it, for counting its memory once
 	stored  atomic.Pointer[store.Message] // what the store knows it by, nil: it does not
@@ -90,25 +90,64 @@ func (p *publication) delivery(t *turn, r *route, qos mqtt.QoS, retain bool) *de
 	if d := p.plain[k]; d != nil && !alone {
 		return d
 	}
-	d := &delivery{m: p.own(t.now), ids: r.ids, group: r.group, qos: qos, retain: retain}
+	var d *delivery
+	if p.msg == nil {
+		d = p.write(t.now)
+	} else {
+		d = &delivery{m: p.msg}
+	}
+	d.ids, d.group, d.qos, d.retain = r.ids, r.group, qos, retain
 	if !alone {
 		p.plain[k] = d
 	}
 	return d
 }
 
+// letter is a message and its first delivery, often the only one, in one piece;
+// and note one with a short payload. Both save the garbage collector much.
+type letter struct {
+	message
+	delivery
+}
+
+type note struct {
+	letter
+	text [40]byte
+}
+
+// write makes the message, and a delivery of it to be filled in.
+func (p *publication) write(now time.Duration) *delivery {
+	var l *letter
+	var text []byte
+	if n := len(p.payload); n <= len(note{}.text) {
+		short := &note{}
+		l, text = &short.letter, short.text[:n:n]
+	} else {
+		l, text = &letter{}, make([]byte, n)
+	}
+	copy(text, p.payload)
+	p.fill(&l.message, text, now)
+	l.delivery.m = &l.message
+	return &l.delivery
+}
+
 // own returns the message in memory of its own.
 func (p *publication) own(now time.Duration) *message {
 	if p.msg == nil {
-		m := &message{topic: p.topic, payload: bytes.Clone(p.payload), qos: p.qos, born: now}
-		if len(p.props) > 0 {
-			m.expiry, m.expire = p.props.Number(mqtt.MessageExpiryInterval)
-			m.props = p.props.Without(mqtt.MessageExpiryInterval).Clone()
-		}
-		m.size = len(m.topic) + len(m.payload) + m.props.Memory()
-		p.msg, p.payload = m, m.payload
+		p.fill(&message{}, bytes.Clone(p.payload), now)
 	}
 	return p.msg
+}
+
+// fill makes m the message, with payload.
+func (p *publication) fill(m *message, payload []byte, now time.Duration) {
+	m.topic, m.payload, m.qos, m.born = p.topic, payload, p.qos, now
+	if len(p.props) > 0 {
+		m.expiry, m.expire = p.props.Number(mqtt.MessageExpiryInterval)
+		m.props = p.props.Without(mqtt.MessageExpiryInterval).Clone()
+	}
+	m.size = len(m.topic) + len(m.payload) + m.props.Memory()
+	p.msg, p.payload = m, m.payload
 }
 
 // body is the payload where it is shared rather than copied; nil otherwise.

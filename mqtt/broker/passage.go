@@ -101,10 +101,12 @@ func (c *conn) wait(x *passage, k *storing) {
 	c.tc.Pause()
 }
 
-// dismiss closes the connection of a Session, and returns it.
+// dismiss closes the connection of a Session, which gets nothing more, and returns
+// it.
 func (s *session) dismiss() *conn {
 	s.mu.Lock()
 	held, muted := s.conn, s.muted
+	s.online.Store(nil)
 	s.mu.Unlock()
 	switch {
 	case held == nil:

@@ -33,6 +33,7 @@ type Broker struct {
 	done   chan struct{}
 
 	store       store.Store  // nil: nothing outlives the process
+	owed        atomic.Int64 // answers that wait for the store
 	storeFailed atomic.Bool  // that was logged
 	storeFull   atomic.Int64 // when it was last, by timers
 	readers     chan struct{}
@@ -90,6 +91,8 @@ func New(o Options) (*Broker, error) {
 		b.tidy.start(b)
 	}
 	if b.store != nil {
+		// Who has waited for the store is answered by its goroutine, on the thread that the loop leaves.
+		b.loops.ParkedWhile = func() bool { return b.owed.Load() > 0 }
 		if err := b.load(); err != nil {
 			return nil, err
 		}

@@ -119,6 +119,7 @@ func (c *conn) commit(t *turn) {
 	k.c, k.acks, k.storing = c, bytes.Clone(t.acks), c.storing
 	t.acks, t.wait = t.acks[:0], false
 	c.owed.Add(1)
+	c.b.owed.Add(1)
 	if k.storing != nil {
 		k.pause.Store(1)
 		c.tc.Pause()
@@ -149,6 +150,7 @@ func (k *commitment) done(err error) {
 		k.storing.done.Store(true)
 	}
 	if k.c != nil {
+		k.b.owed.Add(-1)
 		k.c.owed.Add(-1) // behind the reply, so that nothing passes it
 		if k.pause.Swap(2) == 1 {
 			k.c.tc.Resume()

@@ -12,6 +12,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,6 +219,10 @@ func eachEngine(t *testing.T, f func(t *testing.T, loops *Loops)) {
 	t.Run("goroutines", func(t *testing.T) { f(t, nil) })
 	t.Run("loops", func(t *testing.T) { f(t, &Loops{}) })
 	t.Run("parked loops", func(t *testing.T) { f(t, &Loops{Parked: true}) })
+	var waits atomic.Int64
+	t.Run("loops parked at times", func(t *testing.T) {
+		f(t, &Loops{calm: 1, ParkedWhile: func() bool { return waits.Add(1)%5 == 0 }})
+	})
 }
 
 // everyServer runs f for each scheme with each engine.

@@ -8,8 +8,8 @@ import (
 	"net/netip"
 )
 
-func newPoller() (poller, error) { return nil, errors.ErrUnsupported }
-func newParked() (poller, error) { return nil, errors.ErrUnsupported }
+func newPoller() (poller, error)                 { return nil, errors.ErrUnsupported }
+func newParked(func() bool, int) (poller, error) { return nil, errors.ErrUnsupported }
 
 // acceptor is only there where Loops are.
 type acceptor struct{}

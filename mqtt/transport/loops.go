@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,8 @@ type Loops struct {
 	// Parked lets loops wait as goroutines do, by the runtime's poller, and not in the system. That is better where other
 	// goroutines of the process work for the same connections all the time, and worse where the loops do all the work.
 	Parked bool
+	// ParkedWhile, if there is one, says before each wait whether that is so now, in the place of Parked.
+	ParkedWhile func() bool
 
 	mu    sync.Mutex
 	users int      // Listeners that serve, and connections
@@ -35,7 +38,12 @@ type Loops struct {
 	open     func() (poller, error) // default newPoller
 	most     int                    // default GOMAXPROCS
 	restless bool                   // connections move whenever they can
+	calm     int                    // default calmAfter
 }
+
+// calmAfter is after how many waits in a row that need not be parked a loop waits in the system again: what the runtime polls
+// it is woken for, whoever waits.
+const calmAfter = 1000
 
 const (
 	loadWindow = 100 * time.Millisecond
@@ -94,8 +102,8 @@ func (s *Loops) grow() (*loop, error) {
 	open := s.open
 	if open == nil {
 		open = newPoller
-		if s.Parked {
-			open = newParked
+		if s.Parked || s.ParkedWhile != nil {
+			open = func() (poller, error) { return newParked(s.ParkedWhile, cmp.Or(s.calm, calmAfter)) }
 		}
 	}
 	p, err := open()

@@ -54,6 +54,8 @@ func TestCompletionShells(t *testing.T) {
 		{[]string{"mqt", "sub", "-t", "x", "--no-l"}, []string{"--no-local"}},
 		{[]string{"mqt", "completion", "fi"}, []string{"fish"}},
 		{[]string{"mqt", "profile", "sh"}, []string{"show"}},
+		{[]string{"mqt", "bench", "st"}, []string{"storm"}},
+		{[]string{"mqt", "man", "bro"}, []string{"broker"}},
 		{[]string{"mqt", "sub", "--profile", "wo"}, []string{"work", "workshop"}},
 		{[]string{"mqt", "profile", "use", "ho"}, []string{"home"}},
 	}
@@ -223,6 +225,13 @@ func placesOf(c *cli.Command) []string {
 		return completions.Shells()
 	case profileName:
 		return []string{"add", "ls", "show", "rm", "use"}
+	case "bench":
+		return []string{
+			"pubsub", "conn", "pub", "sub", "storm", "retained", "resume", "sweep",
+			"run", "report", "compare", "ab", "merge", "k8s", "calibrate",
+		}
+	case "man":
+		return []string{"pub", "sub", "bench", "broker", profileName, "passwd", "completion"}
 	}
 	return nil
 }
@@ -304,7 +313,11 @@ func zshScript(app *cli.App) string {
 		}
 		rest := "      '*: :'\n"
 		if words := placesOf(c); words != nil {
-			rest = fmt.Sprintf("      '1:%s:(%s)'\n", strings.ToLower(c.ArgsUsage[:5]), strings.Join(words, " "))
+			rest = fmt.Sprintf("      '1:%s:(%s)'\n", strings.ToLower(strings.Trim(c.ArgsUsage, "[]")[:5]), strings.Join(words, " "))
+		}
+		if c.Name == "bench" { // run FILE, compare BASE NEW
+			rest = strings.Replace(rest, "'1:pubsu:", "'1:work:", 1)
+			rest = strings.TrimSuffix(rest, "\n") + " \\\n      '*:file:_files'\n"
 		}
 		if c.Name == profileName {
 			rest = "      '1:verb:(" + strings.Join(placesOf(c), " ") + ")' \\\n      '2:profile:" + zshProfiles + "'\n"

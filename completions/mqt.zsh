@@ -462,7 +462,8 @@ _mqt() {
       '*--tls-keylog[FILE to append the session'\''s keys to, for Wireshark]:FILE:_files' \
       '*--quiet[print no messages but data]' \
       '*--help[show the flags]' \
-      '*: :'
+      '1:work:(pubsub conn pub sub storm retained resume sweep run report compare ab merge k8s calibrate)' \
+      '*:file:_files'
     ;;
   broker)
     _arguments -S \
@@ -660,7 +661,7 @@ _mqt() {
     _arguments -S \
       '*--dir[write the pages of all commands into DIR]:DIR: ' \
       '*--help[show the flags]' \
-      '*: :'
+      '1:comma:(pub sub bench broker profile passwd completion)'
     ;;
   help)
     _arguments '1:command:(pub sub bench broker profile passwd completion man help)'

@@ -62,6 +62,9 @@ Examples:
 			if len(places) == 0 {
 				places = []string{string(bench.RolePubSub)}
 			}
+			if err := o.misplaced(places[0]); err != nil {
+				return err
+			}
 			return o.verb(c.Context, s, places[0], places[1:])
 		},
 	}

@@ -254,8 +254,8 @@ func readSize(s string) (low, high int, err error) {
 	if low, err = payloadSize(from); err == nil && ranged {
 		high, err = payloadSize(to)
 	}
-	if err != nil || ranged && high < low {
-		return 0, 0, fmt.Errorf("it is a number of bytes up to %d, or two with a - between them", bench.MaxSize)
+	if err != nil || low == 0 || ranged && high < low {
+		return 0, 0, fmt.Errorf("it is a number of bytes from 1 to %d, or two with a - between them", bench.MaxSize)
 	}
 	return low, high, nil
 }

@@ -64,6 +64,7 @@ type benchOptions struct {
 	schema                          bool
 	fromFile                        bool // the scenario file names the server
 	texts                           *benchText
+	ofRole                          []*option // the flags of roleFlags
 	identity                        *identity
 
 	shard          *bench.Shard
@@ -82,7 +83,8 @@ type benchOptions struct {
 }
 
 func (o *benchOptions) flags(s *Stdio) []*option {
-	all := slices.Concat(o.clientFlags(), o.loadFlags(), o.messageFlags(), o.roleFlags(), o.resultFlags(), o.compareFlags(), o.shardFlags())
+	o.ofRole = o.roleFlags()
+	all := slices.Concat(o.clientFlags(), o.loadFlags(), o.messageFlags(), o.ofRole, o.resultFlags(), o.compareFlags(), o.shardFlags())
 	return append(all, o.connectFlags(s)...)
 }
 
@@ -119,7 +121,12 @@ func (o *benchOptions) loadFlags() []*option {
 		g.value("pacer", "`HOW` sends are timed: timer, or precise for less lag and more CPU time (default: timer)", o.readPacer).oneOf("timer", "precise"),
 		g.toggle("max", "send as fast as the server acknowledges", &o.max),
 		number(g, "inflight max-inflight F M", "`NUMBER` of QoS 1 and 2 messages that a publisher may have under way", &o.inFlight, 1, 65535),
-		g.duration("duration", "`TIME` to measure (default: 10s)", &o.duration),
+		g.value("duration", "`TIME` to measure (default: 10s)", func(s string) (err error) {
+			if o.duration, err = parseDuration(s); err == nil && o.duration == 0 {
+				err = errors.New("it is longer than 0")
+			}
+			return err
+		}),
 		g.value("warmup warm-up", "`TIME` of load before that, which is not measured (default: 2s)", optional(&o.warmUp, &o.noWarmUp)),
 		number(g, "limit", "end after this `NUMBER` of messages", &o.limit, 1, math.MaxInt32),
 		g.value("drain", "longest `TIME` to wait for what is under way at the end (default: 10s)", optional(&o.drain, &o.noDrain)),
@@ -161,7 +168,11 @@ func (o *benchOptions) roleFlags() []*option {
 			oneOf("disconnect", "fin", "rst", "half-open", "slow", "take-over"),
 		storm.duration("over", "`TIME` that a wave takes (default: 0)", &o.over),
 		storm.duration("after", "`TIME` before a client comes back", &o.after),
-		storm.duration("jitter", "more `TIME` up to this, at random (default: 1s)", &o.jitter),
+		storm.value("jitter", "more `TIME` up to this, at random (default: 1s)", func(s string) (err error) {
+			o.jitter, err = parseDuration(s)
+			o.jitter = max(o.jitter, 1) // 0 is the default
+			return err
+		}),
 		sweep.value("from", "`RATE` to begin with (default: 1k)", rateTo(&o.search.From)),
 		sweep.value("most", "highest `RATE` to try (default: 1M)", rateTo(&o.search.Most)),
 		file.list("set", "`KEY=VALUE` in the place of what the file says: groups.devices.clients=100; may be repeated", &o.set),
@@ -181,6 +192,24 @@ func (o *benchOptions) resultFlags() []*option {
 		g.toggle("json", "print the result as JSON, and the text on stderr", &o.json),
 		o.color.flag(g),
 	}
+}
+
+// misplaced finds a flag that would do nothing for this verb, and was typed nevertheless.
+func (o *benchOptions) misplaced(verb string) error {
+	for _, f := range o.ofRole {
+		verbs := strings.TrimPrefix(f.Category, "bench ")
+		switch f.names[0] {
+		case "set":
+			verbs = "run k8s"
+		case "schema":
+			verbs = "run report compare"
+		}
+		if f.origin == fromArgs && !slices.Contains(strings.Fields(verbs), verb) {
+			return &usageError{text: fmt.Sprintf("%s does nothing here; it is for mqt bench %s", f.typed, strings.ReplaceAll(verbs, " ", ", ")),
+				hint: "see mqt bench --help"}
+		}
+	}
+	return nil
 }
 
 // connectFlags are those of the other clients which make sense for many.
@@ -221,6 +250,9 @@ func (o *benchOptions) scenario(c client.Options) (bench.Scenario, error) {
 		Connecting: o.connecting, ConnectRate: o.connectRate, RunID: o.runID, TopicPrefix: o.prefix, Seed: o.seed,
 		Waves: o.waves, Pick: o.pick, Cut: o.cut, Over: o.over, After: o.after, Jitter: o.jitter,
 		Precise: o.precise, Shard: o.shard, StartAt: o.startAt, Retain: o.retain, KeepSession: o.keepSession, Keep: o.keep, NoDefaultRules: o.noDefaults, InconclusiveOK: o.inconclusiveOK,
+	}
+	if len(o.levels) > 0 && (o.rate > 0 || o.perClient > 0 || o.duration > 0) {
+		return s, &usageError{text: "--steps, and a rate or a duration", hint: "each step has its own"}
 	}
 	if o.noWarmUp {
 		s.WarmUp = -1

@@ -267,7 +267,7 @@ func parseValue(s string, u unit) (float64, error) {
 		seconds: {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60},
 		octets:  {"": 1, "B": 1, "k": 1e3, "M": 1e6, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30},
 		ratio:   {"": 1, "%": 0.01},
-		number:  {"": 1, "k": 1e3, "M": 1e6, "%": 0.01, "/s": 1, "k/s": 1e3, "M/s": 1e6},
+		number:  {"": 1, "k": 1e3, "M": 1e6, "/s": 1, "k/s": 1e3, "M/s": 1e6},
 	}
 	f, ok := units[u][suffix]
 	if !ok && u == seconds {

@@ -308,6 +308,9 @@ func (s *Scenario) validateNumbers(fault func(string, ...any)) {
 	if s.Max && (s.Rate > 0 || s.RatePerClient > 0) {
 		fault("as fast as possible, and a rate")
 	}
+	if s.Max && (s.Arrival != "" || s.Ramp > 0 || len(s.Levels) > 0) {
+		fault("as fast as possible, and an arrival, a ramp or steps, which are those of a rate")
+	}
 }
 
 // fill sets the defaults.

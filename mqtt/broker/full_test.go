@@ -100,6 +100,32 @@ func TestPublisherIsToldThatThereIsNoRoom(t *testing.T) {
 	})
 }
 
+// [MQTT-4.8.2-3]: a shared message goes to a member who has room for it, not to one
+// whose queue is full, as long as there is one.
+func TestSharedMessageGoesWhereThereIsRoom(t *testing.T) {
+	eachVersion(t, Options{MaxQueue: 4}, func(w *world, v mqtt.Version) {
+		for id, own := range map[string]string{"full": "own", "empty": "nothing"} {
+			p, _ := w.connect(v, id, persistent)
+			p.subscribe(mqtt.QoS1, "$share/g/t", own)
+			p.drop()
+		}
+		pub := w.client(v, "pub")
+		for range 4 {
+			pub.put(publish(mqtt.QoS1, 1, "own", ""))
+		}
+		for i := range 4 {
+			equal(w.t, "code", pub.put(publish(mqtt.QoS1, 1, "t", fmt.Sprint(i))), mqtt.Success)
+		}
+		refused := pub.put(publish(mqtt.QoS1, 1, "t", "nobody has room"))
+		equal(w.t, "refused", refused, map[bool]mqtt.ReasonCode{v >= mqtt.V50: mqtt.QuotaExceeded}[true])
+		p, _ := w.connect(v, "empty", persistent)
+		for i := range 4 {
+			p.message("t", fmt.Sprint(i))
+		}
+		p.quiet()
+	})
+}
+
 // Neither a full memory nor a full queue of a durable Session is durable: nothing of
 // what was refused comes after a restart, and what was accepted does.
 func TestRefusedForRoomIsNotKept(t *testing.T) {

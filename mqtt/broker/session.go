@@ -46,7 +46,8 @@ type session struct {
 
 // readiness is how fit a session is to be given a shared message.
 const (
-	gone int = iota // the Session has ended
+	gone    int = iota // the Session has ended
+	stuffed            // its queue is full
 	away
 	busy
 	ready
@@ -56,6 +57,8 @@ func (s *session) readiness() int {
 	switch n := s.waiting.Load(); {
 	case n < 0:
 		return gone
+	case n > 0 && int(n) >= s.owner.b.limit().MaxQueue:
+		return stuffed
 	case s.online.Load() == nil:
 		return away
 	case n > 0:

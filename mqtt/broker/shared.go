@@ -88,7 +88,8 @@ func (g *group) find(s *session) int {
 
 // choose picks the member that gets the next message: in turn among those who
 // are connected and have room, then among those who are connected, then among
-// those whose Session waits for them. Who may not receive the topic is no member
+// those whose Session waits for them, and last among those whose queue is full, which
+// is what the publisher is told. Who may not receive the topic is no member
 // for it.
 func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
 	g.mu.Lock()

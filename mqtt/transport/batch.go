@@ -9,7 +9,7 @@ type Batch struct {
 	// Of the Batch that a loop hands to handlers, see spread.go.
 	looped bool
 	heavy  bool // the turn is one of those that write to many
-	deep   bool // much waits for some connection
+	deep   bool // and much waits for one of them
 	work   int  // what this turn has done, in appends
 	width  int  // how many connections it wrote to
 }
@@ -28,10 +28,14 @@ func (b *Batch) Flush() {
 	b.dirty = b.dirty[:0]
 }
 
-// Enough reports whether Feed should return though there is more in p that is whole: what it has appended is work for
-// more than one turn of a connection. It is fed the rest when others have had theirs, and what it appended has left.
+// Enough reports whether Feed should return though there is more in p that is whole: what it has appended is as much as a
+// connection may do in one turn, or as may wait for those it goes to. It is fed the rest when others have had their turns.
+// Only connections in Loops share a turn, so for others, and for a Batch of one's own, it is never enough.
 func (b *Batch) Enough() bool {
-	return b != nil && b.looped && (b.work >= enough || !b.heavy && b.width > slice)
+	if b == nil || !b.looped {
+		return false
+	}
+	return b.work >= enough || b.deep || !b.heavy && b.width > slice
 }
 
 // begin is the begin of a connection's turn.
@@ -55,19 +59,14 @@ func (b *Batch) direct(o *outbuf) bool {
 	return true
 }
 
-// collect has c flushed, unless that is owed already. c's mu is held.
+// collect has c flushed, unless it is a heavy turn's and that is owed already. c's mu is held.
 func (b *Batch) collect(c *Conn, w *work) {
-	switch {
-	case b.heavy:
-		b.width++
+	b.width++
+	if b.heavy {
 		b.deep = b.deep || w.out.left >= min(flushAt, c.opt.OutLimit)/2
 		if w.dirty || w.late {
 			return
 		}
-	case w.dirty:
-		return
-	default:
-		b.width++
 	}
 	w.dirty = true
 	b.dirty = append(b.dirty, c)

@@ -270,6 +270,8 @@ func (c *Conn) appended(b *Batch, w *work) {
 	case b == nil || w.out.left >= flushAt && b.direct(w.out):
 		w.flushing = true
 		c.drain()
+	case w.dirty && !b.heavy:
+		c.mu.Unlock()
 	default:
 		b.collect(c, w)
 		c.mu.Unlock()

@@ -56,7 +56,7 @@ func (l *loop) writeOn() bool {
 	s, b := &l.spread, &l.turn.batch
 	b.heavy = true
 	work := 0
-	for n := s.turns.len(); n > 0 && work < enough; n-- {
+	for n := s.turns.len(); n > 0 && work < enough && !b.deep; n-- {
 		p := s.turns.pop()
 		p.reading.unset(queued)
 		l.serve(p)

@@ -23,7 +23,10 @@ type crowd struct {
 }
 
 // newCrowd has n connections driven by drive.
-func newCrowd(n int, drive func(*fake, Options) *Conn) *crowd {
+func newCrowd(n int, drive func(*fake, Options) *Conn) *crowd { return newCrowdOf(n, 0, drive) }
+
+// newCrowdOf is newCrowd with an OutLimit.
+func newCrowdOf(n, limit int, drive func(*fake, Options) *Conn) *crowd {
 	m := &crowd{}
 	for range n {
 		f, r := newFake(), newRecorder()
@@ -36,7 +39,7 @@ func newCrowd(n int, drive func(*fake, Options) *Conn) *crowd {
 				m.wrote(write)
 			}
 		}
-		c := drive(f, Options{})
+		c := drive(f, Options{OutLimit: limit})
 		m.conns, m.fakes, m.ends = append(m.conns, c), append(m.fakes, f), append(m.ends, r)
 		c.Start(r)
 	}
@@ -214,6 +217,53 @@ func TestSpreadHoldsBack(t *testing.T) {
 		for _, f := range m.fakes {
 			if n := len(f.sent()); n != 2*7 {
 				t.Fatalf("%d messages were sent", n)
+			}
+		}
+		for i, f := range pubs {
+			endOf(t, f, ends[i])
+		}
+		m.end(t)
+	})
+}
+
+// Many publishers together fill no out-buffer of who takes what it is sent.
+func TestSpreadIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeLoops(1)
+		drive := func(f *fake, o Options) *Conn { return s.drive(f, f, o) }
+		const limit, size, publishers, messages = 16 << 10, 1 << 10, 8, 6
+		m := newCrowdOf(2*slice, limit, drive)
+		refused, most := 0, 0
+		var pubs []*fake
+		var ends []*recorder
+		for range publishers {
+			f, p := newFake(), newRecorder()
+			p.feed = func(b *Batch, p []byte) (n int, _ error) {
+				for ; len(p)-n >= size && !b.Enough(); n += size {
+					for _, c := range m.conns {
+						if !c.Append(b, p[n:n+size]) {
+							refused++
+						}
+					}
+					most = max(most, m.conns[0].Buffered())
+				}
+				return n, nil
+			}
+			pubs, ends = append(pubs, f), append(ends, p)
+			drive(f, Options{}).Start(p)
+			f.arrive(event{data: make([]byte, size)})
+			synctest.Wait() // it is known for it now
+		}
+		for _, f := range pubs {
+			f.arrive(event{data: make([]byte, messages*size)})
+		}
+		synctest.Wait()
+		if refused > 0 || most > limit/2+size || most < 2*size {
+			t.Errorf("%d messages were refused, up to %d bytes waited", refused, most)
+		}
+		for _, f := range m.fakes {
+			if n := len(f.sent()); n != publishers*(1+messages)*size {
+				t.Fatalf("%d bytes were sent", n)
 			}
 		}
 		for i, f := range pubs {

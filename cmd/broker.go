@@ -56,7 +56,8 @@ func brokerCommand(s *Stdio) *cli.Command {
 		Name: "broker", Usage: "serve MQTT 3.1, 3.1.1 and 5.0, in memory or with a data directory",
 		UsageText: "mqt broker [-p PORT] [--listen URL]... [-c FILE] [--metrics ADDR] [--ready-file FILE] [--exec COMMAND] [-v]",
 		Description: `It listens on localhost:1883 when neither -p nor --listen is given, and runs until Ctrl-C.
-Who has no password may connect from this machine only, unless --allow-anonymous.
+Without users, clients may connect from this machine only; with users, they have to be
+one of them. --allow-anonymous lets in everybody.
 SIGHUP reads the files of -c, users, access control, keys and certificates again, and puts in force what may change.
 Sockets and notification of systemd are taken when they are there.
 

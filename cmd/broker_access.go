@@ -23,7 +23,7 @@ func (a *brokerAccess) flags() []*option {
 	return []*option{
 		g.text("password-file", "* `FILE` with users, as mqt passwd or mosquitto_passwd writes it; MQT_USERS_FILE in the environment, where MQT_PASSWORD_FILE is a client's", &a.passwords).fromOnly("MQT_USERS_FILE").notEmpty(),
 		g.text("acl", "* `FILE` with what clients may publish and subscribe to; mosquitto:FILE reads mosquitto's acl_file", &a.acl).notEmpty(),
-		g.toggle("allow-anonymous", "let in who names no user, from anywhere and not only this machine", &a.allowAnonymous),
+		g.toggle("allow-anonymous", "let in who names no user, from anywhere and also where there are users; without it and without users, from this machine", &a.allowAnonymous),
 		g.value("cert-as-user", "`NAME` of a client's certificate that is its user: cn or san", func(s string) error {
 			as, ok := map[string]broker.CertificateUser{"cn": broker.CertificateCN, "san": broker.CertificateSAN}[s]
 			if !ok {

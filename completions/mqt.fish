@@ -358,7 +358,7 @@ complete -c mqt -n '__fish_seen_subcommand_from broker' -l cafile -r -F -d 'FILE
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l require-cert -d 'refuse clients without such a certificate'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l password-file -r -F -d '* FILE with users, as mqt passwd or mosquitto_passwd writes it; MQT_USERS_FILE in the environment, where MQT_PASSWORD_FILE is a client\'s'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l acl -r -F -d '* FILE with what clients may publish and subscribe to; mosquitto:FILE reads mosquitto\'s acl_file'
-complete -c mqt -n '__fish_seen_subcommand_from broker' -l allow-anonymous -d 'let in who names no user, from anywhere and not only this machine'
+complete -c mqt -n '__fish_seen_subcommand_from broker' -l allow-anonymous -d 'let in who names no user, from anywhere and also where there are users; without it and without users, from this machine'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l cert-as-user -x -a 'cn san' -d 'NAME of a client\'s certificate that is its user: cn or san'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwt-key -r -F -d '* FILE with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512'
 complete -c mqt -n '__fish_seen_subcommand_from broker' -l jwks -r -F -d '* FILE with a JSON Web Key Set, or its URL (http, https), fetched again for an unknown key and once 15 minutes old'

@@ -494,7 +494,7 @@ _mqt() {
       '*--require-cert[refuse clients without such a certificate]' \
       '*--password-file[* FILE with users, as mqt passwd or mosquitto_passwd writes it; MQT_USERS_FILE in the environment, where MQT_PASSWORD_FILE is a client'\''s]:FILE:_files' \
       '*--acl[* FILE with what clients may publish and subscribe to; mosquitto\:FILE reads mosquitto'\''s acl_file]:FILE:_files' \
-      '*--allow-anonymous[let in who names no user, from anywhere and not only this machine]' \
+      '*--allow-anonymous[let in who names no user, from anywhere and also where there are users; without it and without users, from this machine]' \
       '*--cert-as-user[NAME of a client'\''s certificate that is its user\: cn or san]:NAME:(cn san)' \
       '*--jwt-key[* FILE with a public key or certificate (PEM) for RS, ES and EdDSA, or the secret of HS256, HS384 and HS512]:FILE:_files' \
       '*--jwks[* FILE with a JSON Web Key Set, or its URL (http, https), fetched again for an unknown key and once 15 minutes old]:FILE:_files' \

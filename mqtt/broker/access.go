@@ -14,7 +14,9 @@ type Anonymous byte
 
 // The zero value is a default that can be put on a network.
 const (
-	AnonymousLocal Anonymous = iota // over loopback, Unix sockets and within the process
+	// Over loopback, Unix sockets and within the process, as long as there are neither
+	// users nor tokens nor names in certificates.
+	AnonymousLocal Anonymous = iota
 	AnonymousAll
 	AnonymousNone
 )
@@ -110,10 +112,16 @@ func (b *Broker) admitAnonymous(here, there net.Addr) error {
 	switch a := b.opt.Anonymous; {
 	case a == AnonymousAll:
 		return nil
-	case a == AnonymousLocal && isLocal(here) && isLocal(there):
+	case a == AnonymousLocal && !b.knowsNames() && isLocal(here) && isLocal(there):
 		return nil
 	}
 	return refuse(mqtt.NotAuthorized, "5.4.1", "a user name and password are required")
+}
+
+// knowsNames reports whether there is something that clients could prove who they
+// are with. Those of this machine may be a proxy's then, with anybody behind it.
+func (b *Broker) knowsNames() bool {
+	return b.users.Load() != nil || b.tokens.Load() != nil || b.opt.CertificateUser != CertificateNone
 }
 
 // isLocal tells that an address is of this machine only.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/access"
 )
 
 // known connects as a user whose password is "secret".
@@ -208,18 +209,23 @@ func TestSessionBelongsToUser(t *testing.T) {
 func TestAnonymous(t *testing.T) {
 	far := &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 1}
 	near := &net.TCPAddr{IP: net.IPv6loopback, Port: 1}
+	users := usersOf(t, "alice", "secret")
 	for _, tt := range []struct {
 		policy Anonymous
 		from   net.Addr
 		want   mqtt.ReasonCode
+		users  *access.Users
 	}{
-		{AnonymousLocal, near, mqtt.Success},
-		{AnonymousLocal, far, mqtt.NotAuthorized},
-		{AnonymousAll, far, mqtt.Success},
-		{AnonymousNone, near, mqtt.NotAuthorized},
-		{AnonymousLocal, &net.UnixAddr{Name: "@", Net: "unix"}, mqtt.Success},
+		{AnonymousLocal, near, mqtt.Success, nil},
+		{AnonymousLocal, far, mqtt.NotAuthorized, nil},
+		{AnonymousAll, far, mqtt.Success, nil},
+		{AnonymousNone, near, mqtt.NotAuthorized, nil},
+		{AnonymousLocal, &net.UnixAddr{Name: "@", Net: "unix"}, mqtt.Success, nil},
+		// A proxy on this machine may have anybody behind it.
+		{AnonymousLocal, near, mqtt.NotAuthorized, users},
+		{AnonymousAll, near, mqtt.Success, users},
 	} {
-		eachVersion(t, Options{Anonymous: tt.policy}, func(w *world, v mqtt.Version) {
+		eachVersion(t, Options{Anonymous: tt.policy, Users: tt.users}, func(w *world, v mqtt.Version) {
 			p := w.dialFrom(v, tt.from)
 			p.send(hello(v, "x"))
 			equal(w.t, tt.from.String(), next[*mqtt.Connack](p).ReasonCode, tt.want)

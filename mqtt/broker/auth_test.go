@@ -339,7 +339,7 @@ func TestReauthenticateFails(t *testing.T) {
 		}, mqtt.ProtocolError},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inWorld(t, Options{Users: users}, func(w *world) {
+			inWorld(t, Options{Users: users, Anonymous: AnonymousAll}, func(w *world) {
 				watch := w.client(mqtt.V50, "watch")
 				watch.subscribe(mqtt.QoS0, "will")
 				p := w.loggedIn(method, func(c *mqtt.Connect) { c.Will = &mqtt.Will{Topic: "will", Payload: []byte("x")} })

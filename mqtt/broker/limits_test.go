@@ -68,7 +68,7 @@ func TestMaxSessions(t *testing.T) {
 
 func TestMaxSessionsPerUser(t *testing.T) {
 	users := usersOf(t, "u", "secret", "other", "secret")
-	eachVersion(t, Options{MaxSessionsPerUser: 2, Users: users}, func(w *world, v mqtt.Version) {
+	eachVersion(t, Options{MaxSessionsPerUser: 2, Users: users, Anonymous: AnonymousAll}, func(w *world, v mqtt.Version) {
 		try := func(user, id string) *peer {
 			p := w.dial(v)
 			c := hello(v, id)

@@ -66,7 +66,7 @@ func TestMaxPerAddress(t *testing.T) {
 }
 
 func TestMaxPerUser(t *testing.T) {
-	eachVersion(t, Options{MaxPerUser: 2, Users: usersOf(t, "u", "secret", "other", "secret")}, func(w *world, v mqtt.Version) {
+	eachVersion(t, Options{MaxPerUser: 2, Users: usersOf(t, "u", "secret", "other", "secret"), Anonymous: AnonymousAll}, func(w *world, v mqtt.Version) {
 		as := func(user, id string) *peer {
 			p := w.dial(v)
 			c := hello(v, id)

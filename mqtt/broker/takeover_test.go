@@ -184,7 +184,7 @@ func TestWillComesBeforeWhatFollows(t *testing.T) {
 
 // A Client Identifier is not another user's because nobody has it just now.
 func TestTurnBelongsToAUser(t *testing.T) {
-	o := Options{MaxRetained: 1, Users: usersOf(t, "u", "secret", "other", "secret")}
+	o := Options{MaxRetained: 1, Users: usersOf(t, "u", "secret", "other", "secret"), Anonymous: AnonymousAll}
 	held(t, o, "limit exceeded", func(w *world, h stopAt) {
 		sub := w.client(mqtt.V50, "sub")
 		sub.put(retained(mqtt.QoS1, 1, "r", "takes all the room"))

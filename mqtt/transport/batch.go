@@ -12,6 +12,7 @@ type Batch struct {
 	deep   bool // and much waits for one of them
 	work   int  // what this turn has done, in appends
 	width  int  // how many connections it wrote to
+	before int  // how many are in dirty by the turns before it
 }
 
 const (
@@ -25,7 +26,7 @@ func (b *Batch) Flush() {
 		b.dirty[i] = nil
 		c.flush()
 	}
-	b.dirty = b.dirty[:0]
+	b.dirty, b.before = b.dirty[:0], 0
 }
 
 // Enough reports whether Feed should return though there is more in p that is whole: what it has appended is as much as a
@@ -39,7 +40,7 @@ func (b *Batch) Enough() bool {
 }
 
 // begin is the begin of a connection's turn.
-func (b *Batch) begin() { b.work, b.width = 0, 0 }
+func (b *Batch) begin() { b.work, b.width, b.before = 0, 0, len(b.dirty) }
 
 // overlap is Flush between two reads. What goes to many is not sent there.
 func (b *Batch) overlap() {

@@ -312,12 +312,11 @@ func (l *loop) notice(p *polled, what uint8) {
 // serve gives p its turn.
 func (l *loop) serve(p *polled) {
 	b := &l.turn.batch
-	others := len(b.dirty)
 	b.begin()
 	l.serveTurn(p)
 	if !b.heavy && b.Enough() {
-		l.owe(b.dirty[others:])
-		b.dirty = b.dirty[:others]
+		l.owe(b.dirty[b.before:])
+		b.dirty = b.dirty[:b.before]
 	}
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -507,6 +508,48 @@ func TestSpreadByGoroutine(t *testing.T) {
 		endOf(t, pub, p)
 		endOf(t, victim, v)
 		m.end(t)
+	})
+}
+
+// What was written in a turn may have left before the turn gets heavy: with TLS, one has several reads.
+func TestSpreadBehindAnOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeLoops(1)
+		drive := func(f *fake, o Options) *Conn { return s.drive(f, f, o) }
+		before, behind := newCrowd(slice-10, drive), newCrowd(slice-50, drive)
+		first, p := newFake(), before.publisher(nil)
+		drive(first, Options{}).Start(p)
+		n, r := layer(t, layers{version: tls.VersionTLS13}, Options{}, drive), newRecorder()
+		feeds := 0
+		r.feed = func(b *Batch, p []byte) (int, error) {
+			feeds++
+			behind.send(b, p[:1])
+			return len(p), nil
+		}
+		n.c.Start(r)
+		wire := n.gather(func() {
+			for range 2 {
+				_, _ = n.near.Write(make([]byte, overlapFrom+1))
+			}
+		})
+		both, k := newFake(), newRecorder()
+		k.feed = func(_ *Batch, p []byte) (int, error) {
+			first.arrive(event{data: []byte("x")})
+			n.s.arrive(event{data: wire})
+			return len(p), nil
+		}
+		drive(both, Options{}).Start(k)
+		both.arrive(event{data: []byte("x")})
+		synctest.Wait()
+		if n := before.written() + behind.written(); feeds != 2 || n != slice-10+2*(slice-50) {
+			t.Errorf("%d calls of Feed, %d writes", feeds, n)
+		}
+		n.c.Abort(nil)
+		_ = r.end(t)
+		endOf(t, first, p)
+		endOf(t, both, k)
+		before.end(t)
+		behind.end(t)
 	})
 }
 

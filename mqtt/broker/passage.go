@@ -162,7 +162,7 @@ func (c *conn) departs() bool {
 // rests unlocks c.feeding. If somebody waits for that, it was waited for.
 func (c *conn) rests() {
 	c.feeding.Unlock()
-	if !c.flags.has(passing) {
+	if !c.flags.has(passing | displaced) { // await sets one first, and the other when it finds feeding locked
 		return
 	}
 	var next *storing

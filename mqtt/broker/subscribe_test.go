@@ -351,6 +351,28 @@ func TestUnsubscribe(t *testing.T) {
 	})
 }
 
+// A filter that is long is not kept when its subscription has ended: nothing counts it
+// then, and each Session might have one.
+func TestLongFilterGoes(t *testing.T) {
+	inWorld(t, Options{}, func(w *world) {
+		p := w.client(mqtt.V50, "x")
+		for _, filters := range [][]string{{strings.Repeat("a", 60_000)}, {strings.Repeat("b", 60_000), "short"}, {"short", "c"}} {
+			p.subscribe(mqtt.QoS0, filters...)
+			p.subscribe(mqtt.QoS0, filters...)
+			equal(t, "subscriptions", w.b.Stats().Subscriptions, int64(len(filters)))
+			p.send(&mqtt.Unsubscribe{PacketID: 1, Filters: filters})
+			equal(t, "UNSUBACK", next[*mqtt.Unsuback](p).ReasonCodes, make([]mqtt.ReasonCode, len(filters)))
+			equal(t, "left", w.b.Stats().Subscriptions, 0)
+		}
+		s := w.b.sessions.get("x")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if n := len(s.subs.first.filter()); n > longFilter {
+			t.Errorf("%d bytes of a filter are kept", n)
+		}
+	})
+}
+
 // [MQTT-3.8.4-4] and the table of section 3.3.1: which retained messages a
 // SUBSCRIBE brings [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11].
 func TestRetainHandling(t *testing.T) {

@@ -10,13 +10,17 @@ import (
 // or two, for which a map costs more than everything else of the session.
 const fewSubscriptions = 8
 
+// longFilter is the length above which a filter is not the first: nothing counts it
+// any more when it has ended.
+const longFilter = 128
+
 // subscriptions are those of one session by Topic Filter. Guarded by
 // session.mu.
 type subscriptions struct {
 	more *moreSubscriptions // nil: there was none but first
 
-	// The first that a session makes is part of it, as many never make another. When
-	// it has ended it is not used again: others may still look at it.
+	// The first that a session makes is part of it, as many never make another, unless
+	// it is long. When it has ended it is not used again: others may still look at it.
 	first subscription
 }
 
@@ -64,7 +68,7 @@ func (m *moreSubscriptions) find(filter string) int {
 // filter.
 func (ss *subscriptions) set(want *subscription) *subscription {
 	sub := &ss.first
-	if ss.more != nil || sub.made() {
+	if ss.more != nil || sub.made() || len(want.filter()) > longFilter {
 		sub = &subscription{}
 	}
 	*sub = *want
@@ -73,7 +77,7 @@ func (ss *subscriptions) set(want *subscription) *subscription {
 		return sub
 	}
 	if ss.more == nil {
-		ss.more = &moreSubscriptions{few: []*subscription{&ss.first}}
+		ss.more = &moreSubscriptions{few: ss.list()}
 	}
 	ss.more.set(sub)
 	return sub

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -75,6 +76,41 @@ func (p *peer) silent() {
 	if got := p.take(); len(got) > 0 || !p.closed.Load() {
 		p.t.Fatalf("got %v, closed %v", got, p.closed.Load())
 	}
+}
+
+// A connection that comes to rest between two steps of who waits for that is not
+// waited for in vain: its Client Identifier would be taken for ever.
+func TestRestIsNotMissed(t *testing.T) {
+	b, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	c := &conn{b: b, s: &session{clientID: "x"}}
+	c.feeding.Lock()
+	b.mu.Lock()
+	c.flags.put(displaced, true) // as await does, before it finds feeding locked
+	rested := make(chan struct{})
+	go func() {
+		defer close(rested)
+		c.rests()
+	}()
+	for !c.feeding.TryLock() {
+		runtime.Gosched()
+	}
+	c.feeding.Unlock()
+	for range 1000 { // it might be missed now
+		runtime.Gosched()
+	}
+	c.flags.put(passing, true)
+	b.passage("x").n++
+	b.mu.Unlock()
+	<-rested
+	equal(t, "under way", len(b.passages), 0)
 }
 
 // [MQTT-4.6.0-6]: what the first connection is still handling comes before all that

@@ -258,6 +258,7 @@ func (b *Broker) attach(t *turn, c *conn, k *storing) error {
 	t.wait = t.wait || k.waited && b.store != nil // perhaps for the end of a Session
 	s, old, err := b.claim(t, k.connect, k.user)
 	if err != nil {
+		t.wait = false // a refusal promises nothing, and nothing is sent when the connection has closed
 		return err
 	}
 	if old != nil {

@@ -176,6 +176,24 @@ func TestWhoWaitsForItsTurnGoes(t *testing.T) {
 	})
 }
 
+// Who is refused when its turn has come is told, though the Session before has just
+// ended and that is not durable yet.
+func TestRefusedInItsTurn(t *testing.T) {
+	held(t, Options{MaxRetained: 1, MaxSessions: 2, Store: storetest.NewMemory()}, "limit exceeded", func(w *world, h stopAt) {
+		other := w.client(mqtt.V50, "other")
+		other.put(retained(mqtt.QoS1, 1, "r", "takes all the room"))
+		before, _ := w.connect(mqtt.V50, "c", persistent)
+		before.drop()
+		w.connect(mqtt.V50, "c", gives("c", mqtt.QoS1, func(c *mqtt.Connect) { c.CleanStart, c.Will.Retain = false, true }))
+		c := w.comes(mqtt.V50, "c", nil)
+		<-h.reached
+		_, ack := w.connect(mqtt.V50, "takes the place", nil)
+		equal(t, "CONNACK", ack.ReasonCode, mqtt.Success)
+		close(h.goOn)
+		c.refused(mqtt.QuotaExceeded)
+	})
+}
+
 // A will is of the time before: whatever has it published, what the client sends
 // when it is there again comes behind it.
 func TestWillComesBeforeWhatFollows(t *testing.T) {

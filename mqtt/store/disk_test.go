@@ -220,3 +220,12 @@ func TestStatsMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func dump(t *testing.T, d store.Store) string {
+	t.Helper()
+	text, err := storetest.Dump(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

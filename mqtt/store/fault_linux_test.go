@@ -82,15 +82,6 @@ func begin(t *testing.T, d *store.Disk) (store.SessionID, *store.Message) {
 	return id, m
 }
 
-func dump(t *testing.T, d store.Store) string {
-	t.Helper()
-	text, err := storetest.Dump(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 // direct adds something that goes to the database, with all that is in the journal, for a session ends with it.
 func direct(d *store.Disk, id store.SessionID, at store.Position) error {
 	return storetest.Write(d, func(b *store.Batch) {

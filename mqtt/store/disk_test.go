@@ -229,3 +229,18 @@ func dump(t *testing.T, d store.Store) string {
 	}
 	return text
 }
+
+// begin makes a session with two messages.
+func begin(t *testing.T, d *store.Disk) (store.SessionID, *store.Message) {
+	t.Helper()
+	id, m := d.NewSession(), payloadFor(1, 1)
+	err := storetest.Write(d, func(b *store.Batch) {
+		b.PutSession(id, &store.Session{ClientID: "c"})
+		b.Enqueue(id, 1, store.Delivery{Message: m, QoS: 1})
+		b.Enqueue(id, 2, store.Delivery{Message: m, QoS: 2})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, m
+}

@@ -67,21 +67,6 @@ func openSwap(t *testing.T, dir, name string) (*store.Disk, *swap) {
 	return openDisk(t, dir, store.Options{Linger: 5 * time.Millisecond}.WithHooks(s.open, nil)), s
 }
 
-// begin makes a session with two messages.
-func begin(t *testing.T, d *store.Disk) (store.SessionID, *store.Message) {
-	t.Helper()
-	id, m := d.NewSession(), payloadFor(1, 1)
-	err := storetest.Write(d, func(b *store.Batch) {
-		b.PutSession(id, &store.Session{ClientID: "c"})
-		b.Enqueue(id, 1, store.Delivery{Message: m, QoS: 1})
-		b.Enqueue(id, 2, store.Delivery{Message: m, QoS: 2})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id, m
-}
-
 // direct adds something that goes to the database, with all that is in the journal, for a session ends with it.
 func direct(d *store.Disk, id store.SessionID, at store.Position) error {
 	return storetest.Write(d, func(b *store.Batch) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -76,7 +77,7 @@ func Check(dir string) (*Summary, error) {
 	frames := 0
 	err = guard(path, func() error {
 		return db.View(func(tx *bbolt.Tx) (err error) {
-			if left, frames, err = unread(dir, tx.Bucket([]byte("meta"))); err != nil || frames > 0 {
+			if left, frames, err = unread(dir, tx.Bucket([]byte("meta")), math.MaxInt); err != nil || frames > 0 {
 				return err
 			}
 			if err := s.read(tx); err != nil {

@@ -158,17 +158,18 @@ func (d *Disk) commit(group []request) {
 	begin := time.Now()
 	group, readers := split(group)
 	err := d.write(group, len(readers) > 0)
+	refused := 0
 	if errors.Is(err, ErrFull) {
-		group = d.removeOnly(group)
+		group, refused = d.removeOnly(group)
 	}
 	out := d.serve(readers)
 	ops, bytes, full := 0, 0, 0
-	for _, r := range group {
+	for i, r := range group {
 		e := err
 		switch {
 		case r.b.err != nil:
 			e = r.b.err
-		case errors.Is(err, ErrFull) && !r.b.grows:
+		case errors.Is(err, ErrFull) && i >= refused:
 			e = d.Err()
 		}
 		if ops += len(r.b.ops); errors.Is(e, ErrFull) {
@@ -247,7 +248,9 @@ func (d *Disk) update(group []request, grow bool) error {
 	}
 	d.chooseFreelist()
 	limit := reclaimAlone
-	if len(group) > 0 || !grow {
+	if d.journal.part > 0 {
+		limit = 0
+	} else if len(group) > 0 || !grow {
 		limit = reclaimBeside + d.journal.ops
 		for _, r := range group {
 			limit += len(r.b.ops)

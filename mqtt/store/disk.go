@@ -142,7 +142,7 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 	if err == nil {
 		err = d.countOpening()
 	}
-	if errors.Is(err, ErrFull) && d.reserve.giveUp() {
+	for errors.Is(err, ErrFull) && (d.reserve.giveUp() || d.takeParts()) {
 		err = d.countOpening()
 	}
 	if err == nil {
@@ -537,11 +537,9 @@ func (d *Disk) Close() error {
 	case err != nil:
 		return errors.Join(err, d.db.Close(), d.lock.Close())
 	}
-	// The next start need not walk the file.
-	d.db.NoFreelistSync = false
-	err := guard(d.path, func() error { return d.db.Update(d.leaveNothing) })
-	if noRoom(err) && d.reserve.giveUp() {
-		err = guard(d.path, func() error { return d.db.Update(d.leaveNothing) })
+	err := d.finish()
+	for noRoom(err) && (d.reserve.giveUp() || d.relieve()) {
+		err = d.finish()
 	}
 	return errors.Join(err, d.db.Close(), d.lock.Close())
 }

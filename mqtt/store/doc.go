@@ -82,7 +82,8 @@
 // else was touched; batches that only remove, or say that a connection has ended,
 // are kept until there is room. They need some themselves: a file of 1 MiB beside
 // the database gives its place up for them, and while it is not there nothing is
-// added that would leave less than that in the database.
+// added that would leave less than that in the database. What the journal has then
+// goes to the database before them, a part at a time if there is little room.
 // Anything else, and an error of a sync above all, is final: [Store.Err] returns
 // it, every Commit and ReadQueue fails with ErrFailed, and what is not
 // acknowledged then is for the clients to send again (0x80, or no answer). A

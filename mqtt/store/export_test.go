@@ -7,3 +7,9 @@ func (o Options) WithHooks(open func(string, int, os.FileMode) (*os.File, error)
 	o.openFile, o.committed, o.direct = open, committed, committed != nil
 	return o
 }
+
+// WithMoves lets a test look at the files whenever the database has got something.
+func (o Options) WithMoves(committed func()) Options {
+	o.committed = committed
+	return o
+}

@@ -244,3 +244,44 @@ func TestMaxBytes(t *testing.T) {
 		t.Errorf("%+v", x)
 	}
 }
+
+// TestCloseFull: a store whose disk stays full can be closed. What waits for room is refused then, and what the journal has is
+// there at the next start.
+func TestCloseFull(t *testing.T) {
+	dir := t.TempDir()
+	d, s := openSwap(t, dir, "store.db")
+	id, _ := begin(t, d)
+	s.become("/dev/full", os.O_RDWR)
+	if err := storetest.Write(d, func(b *store.Batch) { b.Receive(id, 9) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := direct(d, id, 3); !errors.Is(err, store.ErrFull) {
+		t.Fatal(err)
+	}
+	before := dump(t, d)
+	released, closed := make(chan error, 1), make(chan error, 1)
+	b := &store.Batch{}
+	b.Release(id, 9)
+	d.Commit(b, func(err error) { released <- err })
+	go func() { closed <- d.Close() }()
+	select {
+	case err := <-closed:
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Close: %v", err)
+		}
+	case <-time.After(time.Minute):
+		s.heal()
+		t.Fatal("Close does not end")
+	}
+	if err := <-released; !errors.Is(err, store.ErrFull) {
+		t.Errorf("what waited: %v", err)
+	}
+	_ = syscall.Close(s.own)
+	d = openDisk(t, dir, store.Options{})
+	if now := dump(t, d); now != before {
+		t.Errorf("there is\n%s\nwant\n%s", now, before)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -41,7 +41,9 @@ type journal struct {
 	number uint64 // of the next frame
 	buf    []byte
 	held   []request // what is in it, and not in the database
-	bytes  int       // of these
+	ends   []int     // of each frame in held
+	part   int       // how many frames the next transaction takes, 0: all
+	bytes  int       // of what is held
 	ops    int
 }
 
@@ -133,18 +135,42 @@ func (d *Disk) note(group []request) (done bool, err error) {
 		j.ops += len(r.b.ops)
 	}
 	j.held = append(j.held, group...)
+	j.ends = append(j.ends, len(j.held))
 	d.behind.Store(true)
 	return true, nil
 }
 
-// moved is called when the database has all.
+// taken returns how many frames a transaction takes, and of how many batches these are.
+func (j *journal) taken() (frames, batches int) {
+	if frames = len(j.ends); j.part > 0 {
+		frames = j.part
+	}
+	if frames > 0 {
+		batches = j.ends[frames-1]
+	}
+	return frames, batches
+}
+
+// moved is called when the database has what it was to take.
 func (d *Disk) moved() {
 	j := &d.journal
-	if len(j.held) == 0 {
+	frames, n := j.taken()
+	if frames == 0 {
 		return
 	}
-	clear(j.held)
-	j.held, j.at, j.bytes, j.ops = j.held[:0], 0, 0, 0
+	for _, r := range j.held[:n] {
+		j.bytes -= r.b.size
+		j.ops -= len(r.b.ops)
+	}
+	j.held = slices.Delete(j.held, 0, n)
+	j.ends = slices.Delete(j.ends, 0, frames)
+	for i := range j.ends {
+		j.ends[i] -= n
+	}
+	if len(j.held) > 0 {
+		return
+	}
+	j.at = 0
 	if cap(j.buf) > keepTxn {
 		j.buf = nil
 	}
@@ -153,10 +179,11 @@ func (d *Disk) moved() {
 
 // move brings into a transaction what is in the journal.
 func (j *journal) move(x *txn, meta *bbolt.Bucket) error {
-	if len(j.held) == 0 {
+	frames, n := j.taken()
+	if frames == 0 {
 		return nil
 	}
-	for _, r := range j.held {
+	for _, r := range j.held[:n] {
 		if r.b.err != nil {
 			continue
 		}
@@ -164,7 +191,35 @@ func (j *journal) move(x *txn, meta *bbolt.Bucket) error {
 			return err
 		}
 	}
-	return putMark(meta, j.epoch, j.number)
+	return putMark(meta, j.epoch, j.number-uint64(len(j.ends)-frames))
+}
+
+// relieve moves what is in the journal a part at a time, where there is no room for all at once: each transaction leaves some
+// for the next. It reports whether there was room for any.
+func (d *Disk) relieve() (moved bool) {
+	j := &d.journal
+	defer func() { j.part = 0 }()
+	for j.part = len(j.ends) / 2; j.part > 0; {
+		switch err := d.update(nil, false); {
+		case err == nil:
+			moved, j.part = true, min(j.part, len(j.ends))
+		case errors.Is(err, ErrFull):
+			j.part /= 2
+		default:
+			return false
+		}
+	}
+	return moved
+}
+
+// finish is the last transaction.
+func (d *Disk) finish() error {
+	d.db.NoFreelistSync = false // the next start need not walk the file
+	err := guard(d.path, func() error { return d.db.Update(d.leaveNothing) })
+	if err != nil {
+		d.txn.forget()
+	}
+	return err
 }
 
 // leaveNothing moves all, so that the next start needs no journal, nor does an older program.
@@ -216,20 +271,26 @@ func frameAt(file []byte, at int, epoch uint64) (number uint64, ops []byte, ok b
 	return n.Uint64(p[16:]), p[frameHead:], n.Uint32(p) == sum(nil, p[4:])
 }
 
-// readJournal returns what the frames from number first on have, in their order, and how many they are. The last one may be
-// torn: nobody was told that it is durable. One before a whole one may not.
-func readJournal(file []byte, epoch, first uint64) (b *Batch, frames int, err error) {
+// readJournal returns what the frames from number first on have, most of them at the most, in their order, and how many there
+// are. Those before first, at the beginning, the database has. The last one may be torn: nobody was told that it is durable.
+// One before a whole one may not.
+func readJournal(file []byte, epoch, first uint64, most int) (b *Batch, frames int, err error) {
 	b = &Batch{}
 	next, at := first, 0
 	for at < len(file) {
 		number, ops, ok := frameAt(file, at, epoch)
-		if !ok || number != next {
+		if !ok || number != next && (number > next || next > first) {
 			break
 		}
-		if err := readOps(b, ops); err != nil {
+		if number == next {
+			if next-first < uint64(most) {
+				err = readOps(b, ops)
+			}
+			next++
+		}
+		if err != nil {
 			return nil, 0, err
 		}
-		next++
 		at += (frameHead + len(ops) + journalPage - 1) / journalPage * journalPage
 	}
 	for ; at < len(file); at += journalPage {
@@ -240,8 +301,9 @@ func readJournal(file []byte, epoch, first uint64) (b *Batch, frames int, err er
 	return b, int(next - first), nil
 }
 
-// unread returns what the database does not have, from the journal of a store that was not closed.
-func unread(dir string, meta *bbolt.Bucket) (b *Batch, frames int, err error) {
+// unread returns what the database does not have, from the journal of a store that was not closed: what the first frames have,
+// most of them at the most, and how many there are.
+func unread(dir string, meta *bbolt.Bucket, most int) (b *Batch, frames int, err error) {
 	version, err := parseNumber(meta.Get([]byte("version")))
 	if err != nil || version < versionOpen {
 		return &Batch{}, 0, err
@@ -256,7 +318,7 @@ func unread(dir string, meta *bbolt.Bucket) (b *Batch, frames int, err error) {
 		err = corrupt("journal: it has %d bytes", len(file))
 	}
 	if err == nil {
-		b, frames, err = readJournal(file, epoch, first)
+		b, frames, err = readJournal(file, epoch, first, most)
 	}
 	if errors.Is(err, ErrCorrupt) {
 		err = &Error{Path: path, Kind: ErrCorrupt, Err: err}
@@ -264,15 +326,19 @@ func unread(dir string, meta *bbolt.Bucket) (b *Batch, frames int, err error) {
 	return b, frames, err
 }
 
-// openJournal opens the file. A store that was closed can do without, one that was not has one.
-func (d *Disk) openJournal(dir string) error {
-	left := false
-	err := d.view(func(tx *bbolt.Tx) error {
-		_, frames, err := unread(dir, tx.Bucket([]byte("meta")))
-		left = frames > 0
+// leftFrames is how many frames the database does not have.
+func (d *Disk) leftFrames() (n int, err error) {
+	err = d.view(func(tx *bbolt.Tx) (err error) {
+		_, n, err = unread(filepath.Dir(d.path), tx.Bucket([]byte("meta")), 0)
 		return err
 	})
-	if err != nil || d.opt.direct || !left && makeJournal(dir, d.opt) != nil {
+	return n, err
+}
+
+// openJournal opens the file. A store that was closed can do without, one that was not has one.
+func (d *Disk) openJournal(dir string) error {
+	left, err := d.leftFrames()
+	if err != nil || d.opt.direct || left == 0 && makeJournal(dir, d.opt) != nil {
 		return err
 	}
 	f, err := d.opt.openFile(filepath.Join(dir, journalFile), os.O_RDWR, 0o600)
@@ -289,20 +355,53 @@ func (d *Disk) openJournal(dir string) error {
 // again.
 func (d *Disk) takeJournal(tx *bbolt.Tx) error {
 	meta := tx.Bucket([]byte("meta"))
-	b, frames, err := unread(filepath.Dir(d.path), meta)
-	if err != nil {
+	if _, err := d.takeFrames(tx, math.MaxInt); err != nil {
 		return err
-	}
-	if frames > 0 {
-		if _, err := d.txn.run(tx, []request{{b: b}}, true, 0); err != nil {
-			return err
-		}
-		d.buried = nil // findLast finds them
 	}
 	if d.journal.f == nil {
 		return putVersion(meta, formatVersion)
 	}
 	return errors.Join(putMark(meta, d.journal.epoch, d.journal.number), putVersion(meta, versionOpen))
+}
+
+// takeFrames takes into a transaction what some of the frames have that an earlier process has left. It returns how many there
+// are.
+func (d *Disk) takeFrames(tx *bbolt.Tx, most int) (frames int, err error) {
+	b, frames, err := unread(filepath.Dir(d.path), tx.Bucket([]byte("meta")), most)
+	if err == nil && frames > 0 {
+		_, err = d.txn.run(tx, []request{{b: b}}, true, 0)
+		d.buried = nil // findLast finds them
+	}
+	return frames, err
+}
+
+// takeParts takes them a part at a time, as relieve does. It reports whether there was room for any.
+func (d *Disk) takeParts() (taken bool) {
+	left, err := d.leftFrames()
+	for n := left / 2; err == nil && n > 0; {
+		switch err = d.takePart(n); {
+		case err == nil:
+			left -= n
+			taken, n = true, min(n, left)
+		case noRoom(err):
+			err, n = nil, n/2
+		}
+	}
+	return taken && err == nil
+}
+
+func (d *Disk) takePart(n int) error {
+	d.chooseFreelist()
+	return guard(d.path, func() error {
+		return d.db.Update(func(tx *bbolt.Tx) error {
+			if _, err := d.takeFrames(tx, n); err != nil {
+				return err
+			}
+			meta := tx.Bucket([]byte("meta"))
+			epoch, first, err := readMark(meta)
+			return errors.Join(err, putMark(meta, epoch, first+uint64(n)))
+		})
+	})
 }
 
 // reading is somebody who has to see what is durable, whether the database has it or not.

@@ -189,7 +189,7 @@ func TestJournalDamaged(t *testing.T) {
 	}
 }
 
-// TestJournalFull: a start that has no room for what is in the journal leaves all as it was, for one that has.
+// TestJournalFull: a start that has no room for what is in the journal leaves it to one that has.
 func TestJournalFull(t *testing.T) {
 	dir := fastDir(t)
 	d := openDisk(t, dir, store.Options{})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -94,9 +95,70 @@ func TestNoForgery(t *testing.T) {
 			t.Fatal(err)
 		}
 		copy(file[at:], forged)
-		b, frames, err := readJournal(file, epoch, 1)
+		b, frames, err := readJournal(file, epoch, 1, 9)
 		if err != nil || frames != 1 || b.Len() != allOps().Len() {
 			t.Errorf("%d frames with %d operations, %v", frames, b.Len(), err)
+		}
+	}
+}
+
+// TestReadJournal: what the database has is passed over, be it of this round or of the one before; what may not be missing is
+// missed.
+func TestReadJournal(t *testing.T) {
+	const epoch = 77
+	file := make([]byte, journalSize)
+	at := map[uint64]int{}
+	write := func(from int, numbers ...uint64) {
+		for _, n := range numbers {
+			b := &Batch{}
+			b.Done(1, Position(n))
+			p, err := appendFrame(nil, epoch, n, []request{{b: b}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(file[from:], p)
+			at[n] = from
+			from += journalPage
+		}
+	}
+	write(0, 1, 2, 3, 4, 5, 6, 7)
+	write(0, 8, 9, 10, 11)
+	for _, test := range []struct {
+		first        uint64
+		most, hit    int
+		frames, have int // frames -1: corrupt
+	}{
+		{8, 99, 0, 4, 4},
+		{10, 99, 0, 2, 2},
+		{10, 1, 0, 2, 1},
+		{11, 0, 0, 1, 0},
+		{12, 99, 0, 0, 0},
+		{8, 99, 11, 3, 3},   // torn
+		{11, 99, 11, 0, 0},  // torn
+		{12, 99, 11, 0, 0},  // the database has it
+		{10, 99, 10, -1, 0}, // 11 is there
+		{10, 99, 9, -1, 0},  // nor is it known where 10 begins
+		{7, 99, 0, -1, 0},
+	} {
+		f := bytes.Clone(file)
+		if test.hit > 0 {
+			f[at[uint64(test.hit)]+frameHead] ^= 1
+		}
+		b, frames, err := readJournal(f, epoch, test.first, test.most)
+		if test.frames < 0 {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%+v: %d frames, %v", test, frames, err)
+			}
+			continue
+		}
+		if err != nil || frames != test.frames || b.Len() != test.have {
+			t.Errorf("%+v: %d frames, %v", test, frames, err)
+			continue
+		}
+		for i := range b.ops {
+			if b.ops[i].pos != Position(test.first)+Position(i) {
+				t.Errorf("%+v: operation %d is of %d", test, i, b.ops[i].pos)
+			}
 		}
 	}
 }

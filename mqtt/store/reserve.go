@@ -88,9 +88,10 @@ func (d *Disk) add(group []request) error {
 }
 
 // removeOnly writes of a group that found no room what only removes, which makes some, and if that takes the reserve. What
-// is still too much waits. It returns the batches that are through, those that add among them.
-func (d *Disk) removeOnly(group []request) []request {
-	var through, removers []request
+// is still too much waits, unless the store closes and there is no room for any. It returns the batches that are through, first
+// those that are refused.
+func (d *Disk) removeOnly(group []request) (through []request, refused int) {
+	var removers []request
 	for _, r := range group {
 		if r.b.grows || r.b.err != nil {
 			through = append(through, r)
@@ -100,7 +101,7 @@ func (d *Disk) removeOnly(group []request) []request {
 	}
 	n := len(removers)
 	for errors.Is(d.update(removers[:n], false), ErrFull) {
-		if d.reserve.giveUp() {
+		if d.reserve.giveUp() || d.relieve() {
 			continue
 		}
 		if n == 0 {
@@ -108,11 +109,14 @@ func (d *Disk) removeOnly(group []request) []request {
 		}
 		n /= 2
 	}
-	if len(removers) > n {
-		d.mu.Lock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case n == 0 && d.closing:
+		through, removers = append(through, removers...), nil
+	case len(removers) > n:
 		d.pending = append(removers[n:], d.pending...)
 		d.urgent = d.urgent || n > 0
-		d.mu.Unlock()
 	}
-	return append(through, removers[:n]...)
+	return append(through, removers[:n]...), len(through)
 }

@@ -83,8 +83,9 @@ type Store interface {
 	// works. A full disk is not an end.
 	Err() error
 
-	// Close writes what was committed before it, calls what is owed and ends. A
-	// Commit after it fails with ErrClosed.
+	// Close writes what was committed before it, calls what is owed and ends; what
+	// still waits for room then fails with ErrFull. A Commit after it fails with
+	// ErrClosed.
 	Close() error
 }
 

@@ -98,6 +98,9 @@ func (d *Disk) fits(group []request) bool {
 	}
 	bytes, ops := 0, 0
 	for _, r := range group {
+		if r.b.err != nil {
+			continue
+		}
 		if r.b.ends {
 			return false
 		}
@@ -131,10 +134,13 @@ func (d *Disk) note(group []request) (done bool, err error) {
 	j.at += int64(len(j.buf)+journalPage-1) / journalPage * journalPage
 	j.number++
 	for _, r := range group {
+		if r.b.err != nil {
+			continue // it goes back to its owner
+		}
 		j.bytes += r.b.size
 		j.ops += len(r.b.ops)
+		j.held = append(j.held, r)
 	}
-	j.held = append(j.held, group...)
 	j.ends = append(j.ends, len(j.held))
 	d.behind.Store(true)
 	return true, nil
@@ -184,9 +190,6 @@ func (j *journal) move(x *txn, meta *bbolt.Bucket) error {
 		return nil
 	}
 	for _, r := range j.held[:n] {
-		if r.b.err != nil {
-			continue
-		}
 		if err := x.apply(r.b); err != nil {
 			return err
 		}

@@ -128,3 +128,23 @@ func TestJournalInParts(t *testing.T) {
 	}
 	checkSound(t, dir)
 }
+
+// TestReturned: a batch that cannot be written is its owner's again, and what becomes of it is not the store's.
+func TestReturned(t *testing.T) {
+	d := openDisk(t, fastDir(t), store.Options{})
+	id, m := begin(t, d)
+	before := dump(t, d)
+	b := &store.Batch{}
+	b.Retain(&store.Message{Topic: "a\x00b", QoS: 1})
+	if err := storetest.Commit(d, b); err == nil || d.Err() != nil {
+		t.Fatal(err)
+	}
+	b.Reset()
+	b.Enqueue(id, 9, store.Delivery{Message: m, QoS: 1})
+	if now := dump(t, d); now != before {
+		t.Errorf("there is\n%s\nwant\n%s", now, before)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

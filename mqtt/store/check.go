@@ -111,7 +111,7 @@ func (s *Summary) readBoth(ro *bbolt.DB, left *Batch) error {
 	if err = errors.Join(err, ro.Close()); err != nil {
 		return err
 	}
-	db, err := openFile(s.Path, Options{}.withDefaults())
+	db, err := openFile(s.Path, Options{openFile: openAny}.withDefaults())
 	if err != nil {
 		return err
 	}
@@ -124,6 +124,15 @@ func (s *Summary) readBoth(ro *bbolt.DB, left *Batch) error {
 		return s.read(tx)
 	})
 	return errors.Join(err, db.Close())
+}
+
+// openAny opens a file for reading if it cannot be opened for more.
+func openAny(name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(name, flag, mode)
+	if err != nil {
+		return os.OpenFile(name, os.O_RDONLY, mode)
+	}
+	return f, nil
 }
 
 // readPages lets the database look at its own.

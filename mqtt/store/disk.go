@@ -116,6 +116,10 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 			_ = lock.Close()
 		}
 	}()
+	// What is there may have been made by a process that was killed before it could do so.
+	if err := syncDir(dir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	path := filepath.Join(dir, dataFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := create(dir, opt); err != nil {

@@ -168,6 +168,23 @@ func TestJournalChecked(t *testing.T) {
 	}
 }
 
+// TestJournalReadOnly: to look at a store that was not closed needs no right to change it.
+func TestJournalReadOnly(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may change everything")
+	}
+	f, _ := left(t)
+	dir := t.TempDir()
+	for name, p := range map[string][]byte{"store.db": f.db, "journal": f.journal} {
+		if err := os.WriteFile(filepath.Join(dir, name), p, 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := checkSound(t, dir); s.Queued != 5 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestJournalDamaged: only the last frame may be torn.
 func TestJournalDamaged(t *testing.T) {
 	f, _ := left(t)

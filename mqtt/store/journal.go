@@ -358,7 +358,7 @@ func (d *Disk) openJournal(dir string) error {
 // again.
 func (d *Disk) takeJournal(tx *bbolt.Tx) error {
 	meta := tx.Bucket([]byte("meta"))
-	if _, err := d.takeFrames(tx, math.MaxInt); err != nil {
+	if err := d.takeFrames(tx, math.MaxInt); err != nil {
 		return err
 	}
 	if d.journal.f == nil {
@@ -367,15 +367,14 @@ func (d *Disk) takeJournal(tx *bbolt.Tx) error {
 	return errors.Join(putMark(meta, d.journal.epoch, d.journal.number), putVersion(meta, versionOpen))
 }
 
-// takeFrames takes into a transaction what some of the frames have that an earlier process has left. It returns how many there
-// are.
-func (d *Disk) takeFrames(tx *bbolt.Tx, most int) (frames int, err error) {
+// takeFrames takes into a transaction what some of the frames have that an earlier process has left.
+func (d *Disk) takeFrames(tx *bbolt.Tx, most int) error {
 	b, frames, err := unread(filepath.Dir(d.path), tx.Bucket([]byte("meta")), most)
 	if err == nil && frames > 0 {
 		_, err = d.txn.run(tx, []request{{b: b}}, true, 0)
 		d.buried = nil // findLast finds them
 	}
-	return frames, err
+	return err
 }
 
 // takeParts takes them a part at a time, as relieve does. It reports whether there was room for any.
@@ -397,7 +396,7 @@ func (d *Disk) takePart(n int) error {
 	d.chooseFreelist()
 	return guard(d.path, func() error {
 		return d.db.Update(func(tx *bbolt.Tx) error {
-			if _, err := d.takeFrames(tx, n); err != nil {
+			if err := d.takeFrames(tx, n); err != nil {
 				return err
 			}
 			meta := tx.Bucket([]byte("meta"))

@@ -8,6 +8,9 @@ func (o Options) WithHooks(open func(string, int, os.FileMode) (*os.File, error)
 	return o
 }
 
+// Known reports whether the store knows where it has a message.
+func Known(m *Message) bool { return m.id.Load() != 0 }
+
 // WithMoves lets a test look at the files whenever the database has got something.
 func (o Options) WithMoves(committed func()) Options {
 	o.committed = committed

@@ -285,3 +285,60 @@ func TestCloseFull(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestReadFull: what is read while the database has no room for what is in the journal has no place there yet. It gets one when
+// it has, and not what that of another may be by then.
+func TestReadFull(t *testing.T) {
+	d, s := openSwap(t, t.TempDir(), "store.db")
+	id, _ := begin(t, d)
+	dump(t, d) // it is in the database
+	s.become("/dev/full", os.O_RDWR)
+	for at := store.Position(3); at < 6; at++ {
+		if err := storetest.Write(d, func(b *store.Batch) {
+			b.Enqueue(id, at, store.Delivery{Message: payloadFor(id, at), QoS: 1})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(known int) []store.Queued {
+		t.Helper()
+		q, err := d.ReadQueue(id, 0, 10, 1<<20)
+		if err != nil || len(q) != 5 {
+			t.Fatalf("%d messages, %v", len(q), err)
+		}
+		n := 0
+		for _, m := range q {
+			if store.Known(m.Message) {
+				n++
+			}
+		}
+		if n != known {
+			t.Errorf("%d messages have a place, want %d", n, known)
+		}
+		return q
+	}
+	early := read(0)
+	s.heal()
+	read(5)
+	other := d.NewSession()
+	if err := storetest.Write(d, func(b *store.Batch) {
+		b.PutSession(other, &store.Session{ClientID: "other"})
+		for _, q := range early {
+			b.Enqueue(other, q.Position, q.Delivery)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	q, err := d.ReadQueue(other, 0, 10, 1<<20)
+	if err != nil || len(q) != len(early) {
+		t.Fatalf("%d messages, %v", len(q), err)
+	}
+	for i, m := range q {
+		if string(m.Payload) != string(early[i].Payload) {
+			t.Errorf("message %d is %.20q", i, m.Payload)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

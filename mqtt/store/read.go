@@ -211,7 +211,9 @@ func readMessage(b buckets, id uint64) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.id.Store(id)
+	if !b.messages.Writable() { // or it is only what it would be like: see Disk.serve
+		m.id.Store(id)
+	}
 	return m, nil
 }
 

@@ -49,7 +49,12 @@ func (s *Summary) problem(format string, args ...any) {
 // changes nothing. The error is that of a store that cannot be opened at all:
 // fs.ErrNotExist, ErrLocked, ErrVersion, ErrForeign or ErrCorrupt. A store with
 // Problems is damaged as well.
-func Check(dir string) (*Summary, error) {
+func Check(dir string) (*Summary, error) { return check(dir, os.OpenFile) }
+
+// opening is os.OpenFile, or what a test has in its place.
+type opening func(name string, flag int, mode os.FileMode) (*os.File, error)
+
+func check(dir string, open opening) (*Summary, error) {
 	path := filepath.Join(dir, dataFile)
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -92,7 +97,7 @@ func Check(dir string) (*Summary, error) {
 	}
 	if err == nil && frames > 0 {
 		s.Notes = append(s.Notes, fmt.Sprintf("it was not closed: the last %d writes are in the journal", frames))
-		if err = s.readBoth(db, left); err != nil && !errors.Is(err, ErrCorrupt) {
+		if err = s.readBoth(db, left, open); err != nil && !errors.Is(err, ErrCorrupt) {
 			return nil, err
 		}
 	}
@@ -104,14 +109,14 @@ func Check(dir string) (*Summary, error) {
 
 // readBoth reads what the store is with what is in the journal: in a transaction that changes nothing, which needs a database
 // that could be changed.
-func (s *Summary) readBoth(ro *bbolt.DB, left *Batch) error {
+func (s *Summary) readBoth(ro *bbolt.DB, left *Batch, open opening) error {
 	err := guard(s.Path, func() error {
 		return ro.View(func(tx *bbolt.Tx) error { s.readPages(tx); return nil })
 	})
 	if err = errors.Join(err, ro.Close()); err != nil {
 		return err
 	}
-	db, err := openFile(s.Path, Options{openFile: openAny}.withDefaults())
+	db, err := openFile(s.Path, Options{openFile: open.orRead}.withDefaults())
 	if err != nil {
 		return err
 	}
@@ -126,11 +131,11 @@ func (s *Summary) readBoth(ro *bbolt.DB, left *Batch) error {
 	return errors.Join(err, db.Close())
 }
 
-// openAny opens a file for reading if it cannot be opened for more.
-func openAny(name string, flag int, mode os.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(name, flag, mode)
+// orRead opens a file for reading if it cannot be opened for more.
+func (open opening) orRead(name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := open(name, flag, mode)
 	if err != nil {
-		return os.OpenFile(name, os.O_RDONLY, mode)
+		return open(name, os.O_RDONLY, mode)
 	}
 	return f, nil
 }

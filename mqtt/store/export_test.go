@@ -8,6 +8,11 @@ func (o Options) WithHooks(open func(string, int, os.FileMode) (*os.File, error)
 	return o
 }
 
+// CheckWith is Check where a test opens what may have to be written to.
+func CheckWith(dir string, open func(string, int, os.FileMode) (*os.File, error)) (*Summary, error) {
+	return check(dir, open)
+}
+
 // Known reports whether the store knows where it has a message.
 func Known(m *Message) bool { return m.id.Load() != 0 }
 

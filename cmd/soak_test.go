@@ -161,7 +161,7 @@ func (k *soak) start() {
 		k.t.Fatal(err)
 	}
 	listen := []string{"mqtt://127.0.0.1:0", "mqtts://127.0.0.1:0", "ws://127.0.0.1:0/mqtt", "wss://127.0.0.1:0/mqtt", "unix:" + filepath.Join(k.dir, "s")}
-	args := []string{"broker", "--cert", filepath.Join(k.dir, "cert.pem"), "--key", filepath.Join(k.dir, "cert.pem"), "--password-file", filepath.Join(k.dir, "users"),
+	args := []string{"broker", "--cert", filepath.Join(k.dir, "cert.pem"), "--key", filepath.Join(k.dir, "cert.pem"), "--password-file", filepath.Join(k.dir, "users"), "--allow-anonymous",
 		"--ready-file", filepath.Join(k.dir, "ready"), "--metrics", "127.0.0.1:0", "--sys-interval", "1s"}
 	for _, url := range listen {
 		args = append(args, "--listen", url)

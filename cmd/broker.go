@@ -152,11 +152,11 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) (err error) {
 	return errors.Join(err, b.Shutdown(bye))
 }
 
-// headroom lets garbage grow to some 20 MB, instead of 4, before it is collected
+// headroom lets garbage grow to some 12 MB, instead of 4, before it is collected
 // again, until the function that it returns is called: a broker that holds little
-// would be collecting half of the time. It is memory that is never touched, so the
-// system never gives it: a percentage would let garbage grow with what clients have
-// the broker hold. Who has set a limit for Go's memory has it kept.
+// would collect dozens of times a second under load. It is memory that is never
+// touched, so the system never gives it: a percentage would let garbage grow with
+// what clients have the broker hold. Who has set a limit for Go's memory has it kept.
 func headroom() (release func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}

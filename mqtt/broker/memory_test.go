@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,6 +94,22 @@ func (w *world) underWay() int64 {
 	synctest.Wait()
 	standing, _ := w.recount()
 	return w.b.Stats().Memory - standing
+}
+
+// What every client takes, each the most that its size class of the allocator has.
+func TestSizes(t *testing.T) {
+	if strconv.IntSize < 64 {
+		return // pointers are smaller, and so are these
+	}
+	for _, x := range []struct {
+		what       string
+		size, most uintptr
+	}{{"session with its first subscription", unsafe.Sizeof(session{}), 176}, {"conn", unsafe.Sizeof(conn{}), 112},
+		{"message with a delivery and a short payload", unsafe.Sizeof(note{}), 192}} {
+		if x.size > x.most {
+			t.Errorf("a %s takes %d bytes, at most %d are wanted", x.what, x.size, x.most)
+		}
+	}
 }
 
 func TestCostsAreNotBelowSizes(t *testing.T) {

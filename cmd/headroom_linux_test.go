@@ -3,14 +3,24 @@ package cmd
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"testing"
 )
 
 // The headroom of the garbage collector counts as its heap, and takes none of the
-// machine's memory.
+// machine's memory, in a process that has just begun: in one that has run other
+// tests, it may be given pages that they have touched.
 func TestHeadroomIsNotTaken(t *testing.T) {
+	if os.Getenv("MQT_TEST_HEADROOM") == "" {
+		again := exec.Command(os.Args[0], "-test.run=^TestHeadroomIsNotTaken$")
+		again.Env = append(os.Environ(), "MQT_TEST_HEADROOM=1")
+		if out, err := again.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 	heap, taken := heapNow(), anonymousMemory(t)

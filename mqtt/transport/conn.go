@@ -194,12 +194,14 @@ func (c *Conn) Append(b *Batch, p []byte) bool {
 
 // AppendReply is Append for what answers the peer and cannot be left out. It is refused only to a peer that asks and
 // does not read: when more than OutLimit of replies alone, or than 64 KiB above the Budget's high water, has gathered
-// since the last were taken up for writing.
+// since the last were taken up for writing. To a peer that is gone it is taken and dropped: what that said before it went
+// is still to be read.
 func (c *Conn) AppendReply(b *Batch, p []byte) bool {
 	c.mu.Lock()
 	if c.shut() || c.work != nil && c.crowded(c.work.replies) {
+		gone := !c.state.has(isClosing) && c.work.isBroken()
 		c.mu.Unlock()
-		return false
+		return gone
 	}
 	w := c.open()
 	w.replies += len(p)

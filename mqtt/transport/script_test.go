@@ -254,20 +254,32 @@ func TestCloseOfAnUnstartedConn(t *testing.T) {
 	})
 }
 
-// The peer sent DISCONNECT and closed; our PUBACK fails before we have read it.
+// The peer asked, sent DISCONNECT and closed; our PUBACK fails before we have read it. The answer has nowhere to go, but
+// is no reason to end before the DISCONNECT is read.
 func TestReadsOnAfterWriteError(t *testing.T) {
 	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+		var fed []byte
+		r.feed = func(b *Batch, p []byte) (int, error) {
+			fed = append(fed, p...)
+			if string(p) == "PINGREQ" && !c.AppendReply(b, []byte("PINGRESP")) {
+				return 0, ErrTooLarge
+			}
+			return len(p), nil
+		}
 		c.Start(r)
 		synctest.Wait()
 		s.set(func() { s.werr = syscall.EPIPE })
 		c.Append(nil, []byte("PUBACK"))
-		s.arrive(event{data: []byte("DISCONNECT")})
+		s.arrive(event{data: []byte("PINGREQ")}, event{data: []byte("DISCONNECT")})
 		start := time.Now()
-		if err := r.end(t); !errors.Is(err, syscall.EPIPE) || string(r.got) != "DISCONNECT" {
-			t.Fatalf("fed %q, Closed(%v)", r.got, err)
+		if err := r.end(t); !errors.Is(err, syscall.EPIPE) || string(fed) != "PINGREQDISCONNECT" {
+			t.Fatalf("fed %q, Closed(%v)", fed, err)
 		}
 		if d := time.Since(start); d != DefaultLinger {
 			t.Errorf("ended after %v", d)
+		}
+		if c.AppendReply(nil, []byte("PINGRESP")) {
+			t.Error("AppendReply after the end")
 		}
 		synctest.Wait()
 	})

@@ -208,6 +208,7 @@ func (o *subOptions) run(ctx context.Context, s *Stdio) error {
 	defer r.close()
 	r.url = c.Endpoint.String()
 	c.ReceiveMaximum = o.receiveMaximum()
+	c.Transport.Linger = goodbyeTimeout // see leave
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errTimeout)

@@ -74,8 +74,8 @@ func (o *subOptions) subscriber(s *Stdio) (*subscriber, error) {
 	return r, err
 }
 
-// leave waits until the server has read the last acknowledgements: it may be
-// sending more while we go.
+// leave waits until the server has read the last acknowledgements and closes: it may be sending more while we go, and what
+// it has not read when a reset comes is lost.
 func (r *subscriber) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
 	defer cancel()

@@ -84,16 +84,6 @@ func TestBrokerCrashes(t *testing.T) {
 	}
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // killed is a broker that is.
 type killed struct {
 	t              *testing.T

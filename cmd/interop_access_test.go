@@ -5,7 +5,6 @@ package cmd_test
 import (
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,28 +87,9 @@ func TestInteropAccess(t *testing.T) {
 }
 
 func (f *accessFiles) startMosquitto(t *testing.T) interopServer {
-	ports := freePorts(t, 2)
-	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nlistener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
+	tcp, tls := freeAddr(t), freeAddr(t)
+	text := fmt.Sprintf("listener %s\nlistener %s\ncafile %s\ncertfile %s\nkeyfile %s\n"+
 		"require_certificate true\nuse_identity_as_username true\n"+
-		"allow_anonymous false\npassword_file %s\nacl_file %s\nuser root\n", ports[0], ports[1], f.ca, f.cert, f.key, f.users, f.mosquittoACL)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path, err := exec.LookPath("mosquitto")
-	if err != nil { // Debian's is in sbin
-		path = "/usr/sbin/mosquitto"
-	}
-	s := interopServer{name: "mosquitto", tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]), tls: fmt.Sprintf("mqtts://127.0.0.1:%d", ports[1])}
-	s.stderr = runServer(t, exec.Command(path, "-c", conf))
-	for _, port := range ports {
-		waitUntil(t, "mosquitto", func() bool {
-			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if err == nil {
-				c.Close()
-			}
-			return err == nil
-		})
-	}
-	return s
+		"allow_anonymous false\npassword_file %s\nacl_file %s\n", listener(tcp), listener(tls), f.ca, f.cert, f.key, f.users, f.mosquittoACL)
+	return interopServer{name: "mosquitto", tcp: "mqtt://" + tcp, tls: "mqtts://" + tls, stderr: runMosquitto(t, text, tcp, tls)}
 }

@@ -106,35 +106,45 @@ func runMQT(t *testing.T, args ...string) interopServer {
 }
 
 func startMosquitto(t *testing.T) interopServer {
-	ports := freePorts(t, 3)
+	tcp, ws, tls := freeAddr(t), freeAddr(t), freeAddr(t)
 	ca, cert, key := interopCertificates(t)
-	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
 	// Nearly mosquitto's defaults, as users meet them: 20 messages in flight, and a client that has more is cut off, though
 	// 3.1.1 has no way to tell it so.
-	text := fmt.Sprintf("listener %d 127.0.0.1\nlistener %d 127.0.0.1\nprotocol websockets\n"+
-		"listener %d 127.0.0.1\ncafile %s\ncertfile %s\nkeyfile %s\n"+
-		"allow_anonymous true\nmax_queued_messages 0\nuser root\n", ports[0], ports[1], ports[2], ca, cert, key)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+	text := fmt.Sprintf("listener %s\nlistener %s\nprotocol websockets\n"+
+		"listener %s\ncafile %s\ncertfile %s\nkeyfile %s\n"+
+		"allow_anonymous true\nmax_queued_messages 0\n", listener(tcp), listener(ws), listener(tls), ca, cert, key)
+	return interopServer{name: "mosquitto", cafile: ca, tcp: "mqtt://" + tcp, ws: "ws://" + ws + "/mqtt", tls: "mqtts://" + tls,
+		stderr: runMosquitto(t, text, tcp, ws, tls)}
+}
+
+// listener is the address in the words of mosquitto.conf.
+func listener(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	return port + " " + host
+}
+
+// runMosquitto runs mosquitto with a configuration and waits until it is at all its addresses.
+func runMosquitto(t *testing.T, text string, addrs ...string) *bytes.Buffer {
+	t.Helper()
+	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
+	if err := os.WriteFile(conf, []byte(text+"user root\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := interopServer{name: "mosquitto", cafile: ca, tcp: fmt.Sprintf("mqtt://127.0.0.1:%d", ports[0]),
-		ws: fmt.Sprintf("ws://127.0.0.1:%d/mqtt", ports[1]), tls: fmt.Sprintf("mqtts://127.0.0.1:%d", ports[2])}
 	path, err := exec.LookPath("mosquitto")
 	if err != nil { // Debian's is in sbin
 		path = "/usr/sbin/mosquitto"
 	}
-	s.stderr = runServer(t, exec.Command(path, "-c", conf))
-	for _, port := range ports {
+	stderr := runServer(t, exec.Command(path, "-c", conf))
+	for _, addr := range addrs {
 		waitUntil(t, "mosquitto", func() bool {
-			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if err != nil {
-				return false
+			c, err := net.Dial("tcp", addr)
+			if err == nil {
+				c.Close()
 			}
-			c.Close()
-			return true
+			return err == nil
 		})
 	}
-	return s
+	return stderr
 }
 
 // interopCertificates makes an authority and a certificate of 127.0.0.1 that it signed, each for one test.
@@ -225,20 +235,6 @@ func runServer(t *testing.T, c *exec.Cmd) *bytes.Buffer {
 		}
 	})
 	return &stderr
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports
 }
 
 func waitUntil(t *testing.T, what string, ok func() bool) {

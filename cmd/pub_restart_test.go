@@ -132,12 +132,7 @@ type ledger struct {
 
 func newLedger(t *testing.T, broker func(port string) *exec.Cmd, killAt ...int) *ledger {
 	l := &ledger{t: t, broker: broker, killAt: killAt, taken: make(map[string]int)}
-	probe, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, l.port, _ = net.SplitHostPort(probe.Addr().String())
-	probe.Close()
+	_, l.port, _ = net.SplitHostPort(freeAddr(t))
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -49,16 +49,7 @@ func fleetSize(tb testing.TB, few int) int {
 
 func newFleet(tb testing.TB, args ...string) *fleet {
 	tb.Helper()
-	f := &fleet{tb: tb, args: args}
-	for _, addr := range []*string{&f.addr, &f.metrics} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		*addr = l.Addr().String()
-		defer l.Close()
-	}
-	return f
+	return &fleet{tb: tb, args: args, addr: freeAddr(tb), metrics: freeAddr(tb)}
 }
 
 func (f *fleet) start() {

@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"testing"
@@ -17,13 +18,9 @@ func startMosquitto(t *testing.T) string {
 	if err != nil {
 		t.Skip("mosquitto is not installed")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().(*net.TCPAddr)
-	l.Close()
-	cmd := exec.Command(path, "-p", fmt.Sprint(addr.Port))
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := exec.Command(path, "-p", port)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -32,13 +29,28 @@ func startMosquitto(t *testing.T) string {
 		_ = cmd.Wait()
 	})
 	for range 500 {
-		if nc, err := net.Dial("tcp", addr.String()); err == nil {
+		if nc, err := net.Dial("tcp", addr); err == nil {
 			nc.Close()
-			return "mqtt://" + addr.String()
+			return "mqtt://" + addr
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("mosquitto does not listen")
+	return ""
+}
+
+// freeAddr is an address of this machine at which nobody listens. Its port is not one of those that the kernel gives to
+// connections and to port 0, of which another test could have it before the program is there that is to listen.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
 	return ""
 }
 

@@ -208,7 +208,9 @@ func (o *subOptions) run(ctx context.Context, s *Stdio) error {
 	defer r.close()
 	r.url = c.Endpoint.String()
 	c.ReceiveMaximum = o.receiveMaximum()
-	c.Transport.Linger = goodbyeTimeout // see leave
+	if o.connect.keepSession || slices.ContainsFunc(subs, func(s mqtt.Subscription) bool { return s.QoS > mqtt.QoS0 }) {
+		c.Transport.Linger = goodbyeTimeout // there may be acknowledgements, see leave
+	}
 	if o.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, errTimeout)

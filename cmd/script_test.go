@@ -59,7 +59,7 @@ const scriptTimeout = 2 * time.Minute
 
 // TestScripts runs the promises of the command line, one a file.
 //
-//	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, with MQTT_URL set to it
+//	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, unless there are ARGS, with MQTT_URL set to it
 //	server KIND                    starts a scripted server, see server_test.go, the same way
 //	lossy                          puts a proxy before MQTT_URL that loses every 50th message of QoS 1 to clients, with MQTT_URL set to it
 //	proxy KIND [USER PASSWORD]     starts a proxy, see proxy_test.go, with PROXY set to its URL
@@ -208,6 +208,9 @@ func startBroker(ts *testscript.TestScript, _ bool, args []string) {
 		if err == nil {
 			url, _, _ := strings.Cut(string(b), "\n")
 			ts.Setenv("MQTT_URL", url)
+			if strings.HasSuffix(url, ":1883") {
+				ts.Fatalf("the broker of a script has a port of its own, as -p 0 gives it, since other scripts run beside it")
+			}
 		}
 		return err == nil
 	})

@@ -60,6 +60,7 @@ const scriptTimeout = 2 * time.Minute
 // TestScripts runs the promises of the command line, one a file.
 //
 //	broker [NAME=VALUE] [ARGS]     starts mqt broker on a free port, unless there are ARGS, with MQTT_URL set to it
+//	freeport VARIABLE              sets it to a port for a broker that comes later, or again
 //	server KIND                    starts a scripted server, see server_test.go, the same way
 //	lossy                          puts a proxy before MQTT_URL that loses every 50th message of QoS 1 to clients, with MQTT_URL set to it
 //	proxy KIND [USER PASSWORD]     starts a proxy, see proxy_test.go, with PROXY set to its URL
@@ -97,6 +98,7 @@ func scriptParams(folder string) testscript.Params {
 			"broker": startBroker, "server": startServer, "sub": startSub, "run": startRun, "feed": feed, "ended": ended, "signal": signalProgram,
 			"proxy": startProxy, "exits": exits, "lines": lines, "gen": generate, "certs": makeCerts, "waitfor": waitFor,
 			"fetch": fetch, "lossy": startLossy, "parses": parses, "capture": capture, "activated": activated, "shake": shake, "serves": serves,
+			"freeport": setFreePort,
 		},
 	}
 }

@@ -79,6 +79,11 @@ func testStressLives(t *testing.T, engine string, keep bool) {
 		if s := b.Stats(); s.Connections != 1 || s.Sessions != 1 {
 			return fmt.Sprintf("%+v is left", s)
 		}
+		b.mu.Lock() // the end of a Session is under way for a moment longer
+		defer b.mu.Unlock()
+		if n := len(b.passages); n > 0 {
+			return fmt.Sprintf("%d are under way", n)
+		}
 		return ""
 	})
 	watch2 := b.client(t, mqtt.V50, "ends", nil)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"time"
 
 	"mqt/mqtt"
 )
@@ -43,6 +44,9 @@ func (b *Broker) approach(t *turn, c *conn, k *storing) error {
 		older.c.tc.CloseWith(nil, errTakenOver) // it was not accepted yet
 	}
 	if err != nil || s == nil {
+		return err
+	}
+	if err := b.leaveTime(c, s, k, t.now); err != nil {
 		return err
 	}
 	held := s.dismiss()
@@ -101,6 +105,36 @@ func (c *conn) wait(x *passage, k *storing) {
 	c.tc.Pause()
 }
 
+// lastWords is how long a connection is read on that is about to be taken over, where it was sent more than we have read.
+const lastWords = time.Second
+
+// leaveTime has c wait while the connection that has the Session is still to be fed what its client has sent: of a client
+// that acknowledges, says DISCONNECT and is back at once, all that counts before its CONNECT does, and there is no will
+// [MQTT-3.14.4-3]. Only one that never stops sending is cut off.
+func (b *Broker) leaveTime(c *conn, s *session, k *storing, now time.Duration) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.mu.Lock()
+	held := s.live()
+	s.mu.Unlock()
+	if held == nil {
+		return nil
+	}
+	if k.until == 0 {
+		k.until = now + lastWords
+	}
+	before := held.flags.has(passing)
+	held.flags.put(passing, true) // first: what is read from here on, it tells
+	if now >= k.until || !held.tc.Unread() {
+		held.flags.put(passing, before)
+		return nil
+	}
+	if !before {
+		b.passage(k.connect.ClientID).n++
+	}
+	return c.giveWay(b.passage(k.connect.ClientID), k)
+}
+
 // dismiss closes the connection of a Session, which gets nothing more, and returns
 // it.
 func (s *session) dismiss() *conn {
@@ -134,6 +168,11 @@ func (b *Broker) await(c, held *conn, k *storing) error {
 		held.flags.put(passing, true) // it looks when it has unlocked feeding, with b.mu held
 		x.n++
 	}
+	return c.giveWay(x, k)
+}
+
+// giveWay is the end of c's turn, which is to come again. b.mu is held.
+func (c *conn) giveWay(x *passage, k *storing) error {
 	x.n--
 	if x.next != nil {
 		return errTakenOver // by a newer one

@@ -49,6 +49,7 @@ type storing struct {
 	connect *mqtt.Connect
 	user    string
 	waited  bool
+	until   time.Duration // for the last words of who is there, 0: it has met nobody
 
 	connack  *mqtt.Connack
 	version  mqtt.Version

@@ -423,6 +423,14 @@ func (c *Conn) wake() {
 // longAgo is a deadline that has passed.
 func longAgo() time.Time { return time.Unix(1, 0) }
 
+// Unread reports whether the socket has brought something that the reader has not read: bytes, or the end of the stream. It
+// is false once the connection closes, and where that cannot be told: only of a socket of a Unix system's it can.
+func (c *Conn) Unread() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.state.has(isClosing) && c.sock().unread()
+}
+
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc().RemoteAddr() }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 )
 
 func TestEchoEveryScheme(t *testing.T) {
@@ -49,5 +50,48 @@ func TestPlainUseOfDialledConn(t *testing.T) {
 			t.Fatalf("echo differs, %v", err)
 		}
 		check(t, nc.Close())
+	})
+}
+
+// What has come and was not read can be seen, and the end of the stream too, below any layer.
+func TestUnread(t *testing.T) {
+	everyServer(t, func(t *testing.T, url string, o ListenOptions, d DialOptions) {
+		conns, fed := make(chan *Conn, 1), make(chan string, 1)
+		r := newRecorder()
+		u := serve(t, url, o, func(c *Conn) Handler {
+			r.feed = func(_ *Batch, p []byte) (int, error) {
+				c.Pause() // so that it reads nothing more
+				fed <- string(p)
+				return len(p), nil
+			}
+			c.Pause()
+			conns <- c
+			return r
+		})
+		nc := dial(t, u, d)
+		c := <-conns
+		comes := func() {
+			for start := time.Now(); !c.Unread(); time.Sleep(time.Millisecond) {
+				if time.Since(start) > patience {
+					t.Fatal("nothing has come")
+				}
+			}
+		}
+		_, err := nc.Write([]byte("x"))
+		check(t, err)
+		comes()
+		c.Resume()
+		if got := <-fed; got != "x" || c.Unread() {
+			t.Errorf("it was fed %q, something is left: %v", got, c.Unread())
+		}
+		check(t, nc.Close())
+		comes()
+		c.Resume()
+		if err := r.end(t); !errors.Is(err, io.EOF) {
+			t.Errorf("Closed(%v)", err)
+		}
+		if c.Unread() {
+			t.Error("something is left of a connection that has ended")
+		}
 	})
 }

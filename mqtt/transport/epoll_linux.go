@@ -181,6 +181,8 @@ func (d *polledConn) read(p []byte) (int, error) {
 	return s.read(p)
 }
 
+func (d *polledConn) unread() bool { return d.fd >= 0 && unread(int(d.fd)) }
+
 func (d *polledConn) write(o *outbuf) (int, error) {
 	w := writeOps.Get().(*writeOp)
 	w.o = o

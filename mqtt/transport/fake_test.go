@@ -129,6 +129,12 @@ func (f *fake) waitReadable() error {
 	}
 }
 
+func (f *fake) unread() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.arrived() != 0
+}
+
 func (f *fake) read(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -263,6 +269,7 @@ type sink struct{}
 
 func (sink) park(func() bool) error           { return io.EOF }
 func (sink) read([]byte) (int, error)         { return 0, io.EOF }
+func (sink) unread() bool                     { return false }
 func (sink) write(o *outbuf) (int, error)     { return o.left, nil }
 func (sink) writeWait(o *outbuf) (int, error) { return o.left, nil }
 

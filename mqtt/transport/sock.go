@@ -21,6 +21,9 @@ type sock interface {
 	write(o *outbuf) (int, error)
 	// writeWait blocks until something was sent or the write deadline passed.
 	writeWait(o *outbuf) (int, error)
+	// unread reports whether read would return something else than errWouldBlock; false: it is not known. Anybody may
+	// call it, with the Conn's mu held.
+	unread() bool
 }
 
 // errWouldBlock is temporary in the sense of net.Error, so that crypto/tls can be called again after it.
@@ -100,6 +103,8 @@ func (s *netSock) read(p []byte) (int, error) {
 	}
 	return 0, errWouldBlock
 }
+
+func (s *netSock) unread() bool { return false }
 
 func (s *netSock) write(*outbuf) (int, error) { return 0, errWouldBlock }
 

@@ -52,6 +52,22 @@ func (s *fdSock) read(p []byte) (int, error) {
 	}
 }
 
+func (s *fdSock) unread() (yes bool) {
+	err := s.rc.Control(func(fd uintptr) { yes = unread(int(fd)) })
+	return yes && err == nil
+}
+
+// unread looks into a socket, which keeps what is there.
+func unread(fd int) bool {
+	var p [1]byte
+	for {
+		_, _, err := syscall.Recvfrom(fd, p[:], syscall.MSG_PEEK)
+		if err != syscall.EINTR {
+			return err != syscall.EAGAIN
+		}
+	}
+}
+
 // writeOp is the state of one RawConn.Write. It is pooled with its callbacks, so that a write allocates nothing.
 type writeOp struct {
 	o     *outbuf

@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"mqt/mqtt"
+)
+
+// connection returns that of a session, and whether somebody waits for its Client Identifier.
+func (b *Broker) connection(id string) (held *conn, waited bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, x := b.sessions.get(id), b.passages[id]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn, x != nil && x.next != nil
+}
+
+// nextIs checks that the next packet is a T.
+func nextIs[T mqtt.Packet](p *livePeer) {
+	p.t.Helper()
+	p.await(func(pkt mqtt.Packet) bool {
+		if _, ok := pkt.(T); !ok {
+			p.t.Errorf("got %T %+v", pkt, pkt)
+		}
+		return true
+	})
+}
+
+// [MQTT-3.14.4-3], [MQTT-4.3.2-3]: a client acknowledges, says DISCONNECT, closes and is back before we have read that.
+// There is no will, and nothing is sent again.
+func TestLastWordsBeforeTakeOver(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		for _, url := range []string{byTCP, byUnix} {
+			b := liveBroker(t, Options{})
+			b.listen(engine + url)
+			defer b.stop()
+			comes := func(clean bool) *livePeer {
+				return b.client(t, mqtt.V50, "x", func(c *mqtt.Connect) {
+					c.CleanStart = clean
+					c.Properties = mqtt.Properties{mqtt.Num(mqtt.SessionExpiryInterval, 100)}
+					c.Will = &mqtt.Will{Topic: "will", QoS: mqtt.QoS1}
+				})
+			}
+			other := b.client(t, mqtt.V50, "other", nil)
+			other.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "will", QoS: mqtt.QoS1}}})
+			nextIs[*mqtt.Suback](other)
+			x := comes(true)
+			x.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "m", QoS: mqtt.QoS1}}})
+			nextIs[*mqtt.Suback](x)
+			other.write(&mqtt.Publish{Topic: []byte("m"), QoS: mqtt.QoS1, PacketID: 1})
+			nextIs[*mqtt.Puback](other)
+			var id mqtt.PacketID
+			x.await(func(pkt mqtt.Packet) bool { id = pkt.(*mqtt.Publish).PacketID; return true })
+
+			held, _ := b.connection("x")
+			held.tc.Pause()
+			x.write(&mqtt.Puback{Ack: mqtt.Ack{PacketID: id}}, &mqtt.Disconnect{})
+			_ = x.nc.Close()
+			back := make(chan *livePeer)
+			go func() { back <- comes(false) }()
+			for {
+				if has, waited := b.connection("x"); waited {
+					break
+				} else if has != held {
+					t.Fatal("its last words were not waited for")
+				}
+				runtime.Gosched()
+			}
+			held.tc.Resume()
+			x = <-back
+			x.write(&mqtt.Pingreq{})
+			nextIs[*mqtt.Pingresp](x) // and no PUBLISH
+			other.write(&mqtt.Pingreq{})
+			nextIs[*mqtt.Pingresp](other)
+			x.write(&mqtt.Disconnect{})
+			_, _ = x.nc.Close(), other.nc.Close()
+		}
+	})
+}
+
+// [MQTT-3.1.4-3]: nobody keeps a Session by never ending.
+func TestTakeOverOfWhoNeverStops(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		b := liveBroker(t, Options{})
+		b.listen(engine + byTCP)
+		defer b.stop()
+		first := b.client(t, mqtt.V50, "x", nil)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			many := make([]mqtt.Packet, 1000)
+			for i := range many {
+				many[i] = &mqtt.Publish{Topic: []byte("m")}
+			}
+			p := &livePeer{v: mqtt.V50, nc: first.nc}
+			for first.nc.SetWriteDeadline(time.Now().Add(time.Minute)) == nil {
+				p.write(many...)
+				if _, err := first.nc.Write([]byte{0xC0, 0}); err != nil {
+					return
+				}
+			}
+		}()
+		b.client(t, mqtt.V50, "x", nil).nc.Close()
+		go first.await(func(mqtt.Packet) bool { return false })
+		<-ended
+		_ = first.nc.Close()
+	})
+}

@@ -50,7 +50,8 @@
 //   - A Client Identifier passes from one connection to the next in a passage
 //     (passage.go): the next CONNECT is paused until the connection before is at
 //     rest and its will is published. What the client sends again may not overtake
-//     what its old connection is still handling. Nobody else waits.
+//     what its old connection is still handling, nor what has come there and is to
+//     be read, for a second at most. Nobody else waits.
 //   - A session is guarded by session.mu: connection, in-flight messages,
 //     queue, QoS 2 identifiers, subscriptions, will.
 //   - Broker.mu guards the map of sessions and who is connected to which.

@@ -400,6 +400,8 @@ func (c *conn) due(now time.Duration) time.Duration {
 			c.s.idle()
 		}
 		return earliest(at, expires)
+	case in && c.owed.Load() > 0: // it waits for the store, and may have sent what is not read meanwhile
+		return earliest(now+limit, expires)
 	case in:
 		c.kick(mqtt.KeepAliveTimeout, why)
 	case now < at+busyGrace && c.overdue():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"mqt/mqtt"
 	"mqt/mqtt/store"
@@ -437,6 +438,36 @@ func TestPressureOfTheStore(t *testing.T) {
 					next[*mqtt.Pingresp](a)
 				}
 				a.quiet()
+			})
+		})
+	}
+}
+
+// [MQTT-3.1.2-22]: a client whose answer waits for the store is not read meanwhile, and so is not silent.
+func TestKeepAliveWaitsForTheStore(t *testing.T) {
+	for _, alive := range []bool{true, false} {
+		t.Run(fmt.Sprint("alive ", alive), func(t *testing.T) {
+			inStore(t, Options{}, func(w *kept) {
+				p, _ := w.connect(mqtt.V50, "s", func(c *mqtt.Connect) {
+					persistent(c)
+					c.KeepAlive = 2
+				})
+				w.faulty.Hold()
+				p.send(subscribeTo("t"))
+				time.Sleep(10 * time.Second)
+				p.quiet()
+				if alive {
+					go p.nc.Write([]byte{0xC0, 0}) // a PINGREQ, which waits to be read
+				}
+				w.faulty.Release()
+				next[*mqtt.Suback](p)
+				if alive {
+					next[*mqtt.Pingresp](p)
+				}
+				time.Sleep(2900 * time.Millisecond)
+				p.quiet()
+				time.Sleep(3100 * time.Millisecond)
+				p.gone(mqtt.KeepAliveTimeout)
 			})
 		})
 	}

@@ -67,6 +67,9 @@ func both(t *testing.T, dir string, want error) {
 		if e := new(store.Error); !errors.Is(err, want) || !errors.As(err, &e) || !strings.HasPrefix(e.Path, dir) {
 			t.Errorf("error %v, want %v", err, want)
 		}
+		if n := strings.Count(err.Error(), want.Error()); n != 1 {
+			t.Errorf("%d times in %q: what to do", n, err)
+		}
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("the file was changed")
@@ -222,8 +225,8 @@ func TestHitMessage(t *testing.T) {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := store.Check(dir); err != nil || len(s.Problems) == 0 {
-		t.Errorf("check: %v", err)
+	if s, err := store.Check(dir); err != nil || len(s.Problems) != 1 || strings.Count(s.Problems[0], "restore") != 1 {
+		t.Errorf("check: %v, %+v", err, s)
 	}
 	d = openDisk(t, dir, store.Options{})
 	if q, err := d.ReadQueue(id, 0, 1, 1); !errors.Is(err, store.ErrCorrupt) {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors of a Store. They come wrapped with what happened; use errors.Is.
@@ -35,10 +36,15 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Err == nil {
-		return fmt.Sprintf("%v (%s)", e.Kind, e.Path)
+	kind, cause := e.Kind.Error(), ""
+	if e.Err != nil {
+		// It may be of the kind, and say so: once is enough.
+		cause = strings.ReplaceAll(e.Err.Error(), kind+": ", "")
 	}
-	return fmt.Sprintf("%v (%s: %v)", e.Kind, e.Path, e.Err)
+	if cause == "" || cause == kind {
+		return fmt.Sprintf("%s (%s)", kind, e.Path)
+	}
+	return fmt.Sprintf("%s (%s: %s)", kind, e.Path, cause)
 }
 
 // Unwrap returns the kind and the cause.

@@ -42,6 +42,8 @@ func TestReturnOnFullDisk(t *testing.T) {
 		equal(t, "SUBACK", next[*mqtt.Suback](s).ReasonCodes[0], mqtt.QuotaExceeded)
 		s.send(publish(mqtt.QoS0, 0, "t", "zero"))
 		s.message("t", "zero")
+		time.Sleep(2 * fullFor)
+		equal(t, "full, though nobody asks", w.b.StoreFull(), true)
 		w.faulty.Fail(nil)
 		time.Sleep(2 * time.Second)
 		equal(t, "PUBACK", pub.put(publish(mqtt.QoS1, 1, "t", "accepted")), mqtt.Success)

@@ -317,14 +317,14 @@ func (b *Broker) StoreErr() error {
 	return b.store.Err()
 }
 
-// fullFor is how long a disk that was full is taken for one that still is.
+// fullFor is how long a disk that was full is taken for one that still is, at the least.
 const fullFor = 10 * time.Second
 
-// StoreFull reports whether the store has just refused something because its disk
-// is full.
+// StoreFull reports whether the store has refused something because its disk is full, just now or so that there is no room
+// for it yet.
 func (b *Broker) StoreFull() bool {
 	last := b.storeFull.Load()
-	return last != 0 && b.timers.now()-time.Duration(last) < fullFor
+	return last != 0 && (b.timers.now()-time.Duration(last) < fullFor || b.store.Stats().Short)
 }
 
 // logStore says that the store fails: once when it is for good, from time to time

@@ -111,15 +111,21 @@ func (d *Disk) commitLoop() {
 		if end {
 			return
 		}
-		var linger <-chan time.Time
-		if d.waiting() {
+		var linger, look <-chan time.Time
+		switch {
+		case d.waiting():
 			timer.Reset(d.opt.Linger)
 			linger = timer.C
+		case d.short:
+			timer.Reset(roomEvery * d.opt.Linger)
+			look = timer.C
 		}
 		select {
 		case <-d.wake:
 		case <-linger:
 			force = true
+		case <-look:
+			d.findRoom()
 		}
 	}
 }
@@ -179,7 +185,11 @@ func (d *Disk) commit(group []request) {
 			out = append(out, outcome{r.done, e})
 		}
 	}
+	if slices.ContainsFunc(group, func(r request) bool { return r.b.grows && r.b.err == nil }) && (err == nil || full > 0) {
+		d.short = err != nil
+	}
 	d.mu.Lock()
+	d.stats.Short = d.short
 	d.bytes -= int64(bytes)
 	d.stats.Full += uint64(full)
 	d.stats.DeadSessions = len(d.dead)
@@ -194,6 +204,20 @@ func (d *Disk) commit(group []request) {
 	if len(out) > 0 {
 		d.complete(out, idle)
 	}
+}
+
+// roomEvery is how many times Options.Linger pass between two looks for room on a disk that was full.
+const roomEvery = 20
+
+// findRoom looks whether there is room again, though nobody asks for any.
+func (d *Disk) findRoom() {
+	if !d.reserve.room() {
+		return
+	}
+	d.short, d.stuck = false, false
+	d.mu.Lock()
+	d.stats.Short = false
+	d.mu.Unlock()
 }
 
 // write makes a group durable: in the journal if it is small and nobody has to see the database.

@@ -79,6 +79,7 @@ type Disk struct {
 	buried  []SessionID // ended in the current transaction
 	dead    []SessionID // ended, and their records are still there
 	stuck   bool        // the last transaction found the disk full
+	short   bool        // what adds was refused for that, and there is no room yet
 	reserve reserve
 	journal journal
 	behind  atomic.Bool // the journal has what the database does not have

@@ -153,6 +153,47 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestShort: a disk is full until there is room for the reserve or, where that is there, beside it; whether anybody asks for
+// some or not.
+func TestShort(t *testing.T) {
+	for _, name := range []string{"reserve", "reserve.new"} {
+		dir := t.TempDir()
+		d := openDisk(t, dir, store.Options{})
+		id, _ := begin(t, d)
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		taken := filepath.Join(dir, name) // nothing can be written under this name
+		if err := errors.Join(os.RemoveAll(taken), os.MkdirAll(filepath.Join(taken, "x"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		d, s := openSwap(t, dir, "store.db")
+		s.become("/dev/full", os.O_RDWR)
+		if err := direct(d, id, 3); !errors.Is(err, store.ErrFull) {
+			t.Fatal(err)
+		}
+		s.heal()
+		time.Sleep(300 * time.Millisecond) // it is looked for some times
+		if !d.Stats().Short {
+			t.Errorf("%s: there is room", name)
+		}
+		if err := os.RemoveAll(taken); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); d.Stats().Short && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		err := direct(d, id, 3)
+		if err := errors.Join(err, d.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "reserve.new")); err == nil {
+			t.Error("what was tried with is left")
+		}
+		checkSound(t, dir)
+	}
+}
+
 // TestSyncFails: an error of a sync is final, nothing is acknowledged after it,
 // and what was durable before is there at the next start. It would not be seen
 // if no sync were made.

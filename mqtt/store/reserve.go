@@ -25,7 +25,14 @@ type reserve struct {
 	tried time.Time
 }
 
-func newReserve(dir string) reserve { return reserve{path: filepath.Join(dir, reserveFile)} }
+func newReserve(dir string) reserve {
+	r := reserve{path: filepath.Join(dir, reserveFile)}
+	_ = os.Remove(r.probe())
+	return r
+}
+
+// probe is the file that is written to find out whether there is room beside the reserve.
+func (r *reserve) probe() string { return r.path + ".new" }
 
 // hold makes the reserve, if it is not there, and reports whether it is.
 func (r *reserve) hold() bool {
@@ -37,17 +44,26 @@ func (r *reserve) hold() bool {
 		r.held = true
 		return true
 	}
-	if r.held = r.write() == nil; !r.held {
+	if r.held = writeNoise(r.path) == nil; !r.held {
 		_ = os.Remove(r.path)
 	}
 	return r.held
 }
 
-// write fills the file with what no file system stores in less.
-func (r *reserve) write() error {
+// room reports whether there is room for the reserve or, where that is there, for as much beside it.
+func (r *reserve) room() bool {
+	if !r.held {
+		return r.hold()
+	}
+	err := writeNoise(r.probe())
+	return os.Remove(r.probe()) == nil && err == nil
+}
+
+// writeNoise fills a file with what no file system stores in less.
+func writeNoise(path string) error {
 	noise := make([]byte, reserveBytes)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
-	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -191,4 +191,5 @@ type Stats struct {
 	FileBytes    int64         // size of the file
 	FreeBytes    int64         // of that, what is empty and will be used again
 	DeadSessions int           // ended ones whose queues are being taken apart
+	Short        bool          // the disk was full, and there is no room yet for what would be added
 }

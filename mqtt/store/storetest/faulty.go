@@ -57,6 +57,15 @@ func (f *Faulty) Held() int {
 	return len(f.kept)
 }
 
+// Stats implements [store.Store].
+func (f *Faulty) Stats() store.Stats {
+	s := f.Store.Stats()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.Short = errors.Is(f.fault, store.ErrFull)
+	return s
+}
+
 // Commit implements [store.Store].
 func (f *Faulty) Commit(b *store.Batch, done func(error)) (full bool) {
 	f.mu.Lock()

@@ -368,7 +368,7 @@ func (l *loop) attend(p *polled) bool {
 		case c.state.has(isClosing):
 			l.finish(p)
 			return true
-		case c.unwritable() != nil && (c.state.has(isPaused) || c.opt.Linger < 0):
+		case c.unwritable() != nil && c.opt.Linger < 0:
 			c.abort(c.work.end.werr)
 		case c.unwritable() != nil && !c.work.end.last:
 			c.work.end.last = true

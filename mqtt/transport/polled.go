@@ -188,7 +188,10 @@ func (p *polled) expired(now time.Time) {
 		c.abort(ErrCloseTimeout)
 	case w.blocked && !closing && p.opt.StallTimeout > 0 && passed(w.wait.since.Add(p.opt.StallTimeout)):
 		c.abort(ErrSlowConsumer)
-	case w.end != nil && w.end.last && passed(w.wait.until):
+	case w.end == nil || !w.end.last || !passed(w.wait.until):
+	case !p.state.has(isPaused) && (p.pending() || p.reading.has(again)):
+		w.wait.until = now.Add(p.opt.Linger) // it is the loop that is late
+	default:
 		c.abort(w.end.werr)
 	}
 }

@@ -75,7 +75,7 @@ func (c *Conn) attend() bool {
 		switch {
 		case c.state.has(isClosing):
 			return true
-		case c.unwritable() != nil && (c.state.has(isPaused) || c.opt.Linger < 0):
+		case c.unwritable() != nil && c.opt.Linger < 0:
 			c.abort(c.work.end.werr)
 		case c.work.isDrained():
 			c.work.drained = false
@@ -88,11 +88,26 @@ func (c *Conn) attend() bool {
 			c.mu.Lock()
 		case c.state.has(isPaused):
 			c.reading.set(again)
-			c.wait()
+			c.waitPaused()
 		default:
 			return false
 		}
 	}
+}
+
+// waitPaused is wait for the handler to resume, which it has not for ever if nothing can be written. mu is held.
+func (c *Conn) waitPaused() {
+	if c.unwritable() != nil {
+		defer time.AfterFunc(c.opt.Linger, c.abortUnwritable).Stop()
+	}
+	c.wait()
+}
+
+// abortUnwritable is abort for why nothing can be written.
+func (c *Conn) abortUnwritable() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.abort(c.unwritable())
 }
 
 // wait parks the reader until signal. mu is held.

@@ -285,6 +285,56 @@ func TestReadsOnAfterWriteError(t *testing.T) {
 	})
 }
 
+// The same of a handler that takes longer for what has come than that is waited for.
+func TestReadsOnAfterWriteErrorSlowly(t *testing.T) {
+	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+		var fed []byte
+		r.feed = func(b *Batch, p []byte) (int, error) {
+			fed = append(fed, p...)
+			time.Sleep(2 * DefaultLinger)
+			return len(p), nil
+		}
+		c.Start(r)
+		synctest.Wait()
+		s.set(func() { s.werr = syscall.EPIPE })
+		c.Append(nil, []byte("PUBLISH"))
+		many := bytes.Repeat([]byte("PUBACK"), readChunk)
+		s.arrive(event{data: many}, event{data: []byte("DISCONNECT"), err: syscall.ECONNRESET})
+		if err := r.end(t); err == nil || len(fed) != len(many)+len("DISCONNECT") {
+			t.Fatalf("fed %d bytes, Closed(%v)", len(fed), err)
+		}
+		synctest.Wait()
+	})
+}
+
+// The same while the handler has it paused, until it does not: what is read is not lost for that.
+func TestReadsOnAfterWriteErrorInAPause(t *testing.T) {
+	for _, pause := range []time.Duration{DefaultLinger / 2, 2 * DefaultLinger} {
+		scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+			c.Start(r)
+			synctest.Wait()
+			c.Pause()
+			s.set(func() { s.werr = syscall.EPIPE })
+			start := time.Now()
+			c.Append(nil, []byte("PUBLISH"))
+			s.arrive(event{data: []byte("PUBACK")}, event{data: []byte("DISCONNECT"), err: syscall.ECONNRESET})
+			want := ""
+			if pause < DefaultLinger {
+				want = "PUBACKDISCONNECT"
+				time.Sleep(pause)
+				c.Resume()
+			}
+			if err := r.end(t); err == nil || string(r.got) != want {
+				t.Fatalf("fed %q, Closed(%v)", r.got, err)
+			}
+			if d := time.Since(start); d != min(pause, DefaultLinger) {
+				t.Errorf("ended after %v", d)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
 func TestReadError(t *testing.T) {
 	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
 		s.arrive(event{data: []byte("data"), err: syscall.ECONNRESET})

@@ -400,7 +400,8 @@ func (c *conn) due(now time.Duration) time.Duration {
 			c.s.idle()
 		}
 		return earliest(at, expires)
-	case in && c.owed.Load() > 0: // it waits for the store, and may have sent what is not read meanwhile
+	case in && (c.owed.Load() > 0 || c.tc.Unread()):
+		// It waits for the store, and may have sent what is not read meanwhile; or it has, and we are late.
 		return earliest(now+limit, expires)
 	case in:
 		c.kick(mqtt.KeepAliveTimeout, why)

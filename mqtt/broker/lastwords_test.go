@@ -109,3 +109,30 @@ func TestTakeOverOfWhoNeverStops(t *testing.T) {
 		_ = first.nc.Close()
 	})
 }
+
+// [MQTT-3.1.2-22]: whose PINGREQ has come is not silent, though we have not had the time to read it.
+func TestKeepAliveOfWhoIsNotRead(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		b := liveBroker(t, Options{})
+		b.listen(engine + byTCP)
+		defer b.stop()
+		x := b.client(t, mqtt.V50, "x", func(c *mqtt.Connect) { c.KeepAlive = 600 })
+		held, _ := b.connection("x")
+		held.tc.Pause()
+		x.write(&mqtt.Pingreq{})
+		eventually(t, func() string {
+			if !held.tc.Unread() {
+				return "the PINGREQ has not come"
+			}
+			return ""
+		})
+		if now := 1000 * time.Second; held.due(now) != now+900*time.Second {
+			t.Error("it is not looked at again")
+		}
+		held.tc.Resume()
+		nextIs[*mqtt.Pingresp](x)
+		held.due(1000 * time.Second)
+		nextIs[*mqtt.Disconnect](x)
+		_ = x.nc.Close()
+	})
+}

@@ -44,24 +44,29 @@ type session struct {
 	subs    subscriptions
 }
 
-// readiness is how fit a session is to be given a shared message.
+// How fit a session is to be given a shared message.
 const (
 	gone    int = iota // the Session has ended
+	deaf               // away, and at QoS 0 it misses what comes
 	stuffed            // its queue is full
 	away
 	busy
 	ready
 )
 
-func (s *session) readiness() int {
+// readiness is how fit it is for one at qos.
+func (s *session) readiness(qos mqtt.QoS) int {
+	c := s.online.Load()
 	switch n := s.waiting.Load(); {
 	case n < 0:
 		return gone
 	case n > 0 && int(n) >= s.owner.b.limit().MaxQueue:
 		return stuffed
-	case s.online.Load() == nil:
+	case c == nil && qos == mqtt.QoS0:
+		return deaf
+	case c == nil:
 		return away
-	case n > 0:
+	case n > 0, qos == mqtt.QoS0 && !c.tc.Room(): // what does not wait would be dropped
 		return busy
 	}
 	return ready

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"mqt/mqtt"
 	"mqt/mqtt/access"
 	"mqt/mqtt/topic"
 )
@@ -89,15 +90,16 @@ func (g *group) find(s *session) int {
 // choose picks the member that gets the next message: in turn among those who
 // are connected and have room, then among those who are connected, then among
 // those whose Session waits for them, and last among those whose queue is full, which
-// is what the publisher is told. Who may not receive the topic is no member
-// for it.
-func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
+// is what the publisher is told, or who would miss it. Who may not receive the topic is
+// no member for it.
+func (g *group) choose(acl *access.ACL, topic string, qos mqtt.QoS) (route, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	best, rank := -1, gone
 	for k := range g.members {
 		i := (g.next + k) % len(g.members)
-		if r := g.members[i].session().readiness(); r > rank && g.members[i].session().mayReceive(acl, topic) {
+		m := g.members[i]
+		if r := m.session().readiness(min(qos, m.QoS)); r > rank && m.session().mayReceive(acl, topic) {
 			if best, rank = i, r; r == ready {
 				break
 			}
@@ -116,7 +118,7 @@ func (g *group) choose(acl *access.ACL, topic string) (route, bool) {
 func (g *group) deliver(t *turn, p *publication) {
 	acl := t.b.acl.Load()
 	for {
-		if r, ok := g.choose(acl, p.topic); !ok || r.s.deliver(t, p, &r) {
+		if r, ok := g.choose(acl, p.topic, p.qos); !ok || r.s.deliver(t, p, &r) {
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,6 +231,45 @@ func TestSharedGroupPassesOverTheBusy(t *testing.T) {
 		}
 		equal(t, "in turn again", [2]int{len(a.payloads()), len(b.payloads())}, [2]int{5, 5})
 	})
+}
+
+// So it is at QoS 0, where nothing waits and it would be lost: for a member that does not read, or one that is away.
+func TestSharedGroupPassesOverWhoWouldMissIt(t *testing.T) {
+	inWorld(t, Options{OutLimit: 1 << 10}, func(w *world) {
+		pub := w.client(mqtt.V50, "pub")
+		slow, fast := w.client(mqtt.V50, "slow"), w.client(mqtt.V50, "fast")
+		for _, p := range []*peer{slow, fast} {
+			p.subscribe(mqtt.QoS1, "$share/g/t")
+		}
+		<-slow.turn // it reads no more
+		for range 100 {
+			pub.put(publish(mqtt.QoS0, 0, "t", strings.Repeat("x", 200)))
+		}
+		n := len(fast.take())
+		slow.turn <- struct{}{}
+		equal(t, "both together", n+len(slow.take()), 100)
+		equal(t, "dropped", w.b.Stats().DroppedSlow, 0)
+	})
+	inWorld(t, Options{}, func(w *world) {
+		pub := w.client(mqtt.V50, "pub")
+		deaf, away := w.durableAway("deaf", mqtt.QoS0), w.durableAway("away", mqtt.QoS1)
+		for i := range 4 {
+			pub.put(publish(mqtt.QoS1, 1, "t", fmt.Sprint(i)))
+		}
+		equal(t, "to who misses them", len(deaf().payloads()), 0)
+		equal(t, "to who does not", len(away().payloads()), 4)
+	})
+}
+
+// durableAway is a member of a group that is away, and comes back when it is called.
+func (w *world) durableAway(id string, qos mqtt.QoS) (comes func() *peer) {
+	p, _ := w.connect(mqtt.V50, id, persistent)
+	p.subscribe(qos, "$share/g/t")
+	p.drop()
+	return func() *peer {
+		p, _ := w.connect(mqtt.V50, id, persistent)
+		return p
+	}
 }
 
 // A member that unsubscribes gets nothing more, the last one ends the group.

@@ -211,7 +211,7 @@ const roomEvery = 20
 
 // findRoom looks whether there is room again, though nobody asks for any.
 func (d *Disk) findRoom() {
-	if !d.reserve.room() {
+	if !d.room() {
 		return
 	}
 	d.short, d.stuck = false, false

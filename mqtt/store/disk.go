@@ -140,8 +140,8 @@ func OpenDisk(dir string, opt Options) (d *Disk, err error) {
 		}
 	}
 	// Info looks at the mapping, and later that may be on the move.
-	d = &Disk{opt: opt, path: path, lock: lock, db: db, pageSize: db.Info().PageSize, reserve: newReserve(dir), wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
-	d.reserve.hold()
+	d = &Disk{opt: opt, path: path, lock: lock, db: db, pageSize: db.Info().PageSize, reserve: newReserve(dir, opt), wake: make(chan struct{}, 1), done: make(chan []outcome, 4)}
+	d.reserve.whole()
 	d.txn = txn{d: d, fresh: map[uint64]*Message{}, refs: map[uint64]int{}}
 	err = d.openJournal(dir)
 	if err == nil {

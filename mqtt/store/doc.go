@@ -81,8 +81,9 @@
 // a code, no answer where there is none. Nothing of it was written and nothing
 // else was touched; batches that only remove, or say that a connection has ended,
 // are kept until there is room. They need some themselves: a file of 1 MiB beside
-// the database gives its place up for them, and while it is not there nothing is
-// added that would leave less than that in the database. What the journal has then
+// the database gives its place up for them, and while there is no room for it
+// nothing is added that would leave less than that in the database and in a
+// smaller one. What the journal has then
 // goes to the database before them, a part at a time if there is little room.
 // Anything else, and an error of a sync above all, is final: [Store.Err] returns
 // it, every Commit and ReadQueue fails with ErrFailed, and what is not

@@ -2,12 +2,16 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mqt/mqtt"
 	"mqt/mqtt/store"
@@ -192,6 +196,62 @@ func TestShort(t *testing.T) {
 		}
 		checkSound(t, dir)
 	}
+}
+
+// TestReserveInPart: where the disk has no room for all of the reserve, and the database has not as many pages free, both
+// together are enough for additions.
+func TestReserveInPart(t *testing.T) {
+	dir := t.TempDir()
+	var room atomic.Int64 // on the disk, for the reserve
+	little := func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		if filepath.Base(name) != "reserve" {
+			return os.OpenFile(name, flag, mode)
+		}
+		fd, err := unix.MemfdCreate(name, unix.MFD_ALLOW_SEALING|unix.MFD_CLOEXEC)
+		if err == nil {
+			err = errors.Join(unix.Ftruncate(fd, room.Load()), func() error { _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW); return err }())
+		}
+		return os.NewFile(uintptr(fd), name), err
+	}
+	room.Store(2 << 20)
+	d := openDisk(t, dir, store.Options{}.WithHooks(little, nil))
+	retain := func(topic string, n int) error {
+		return storetest.Write(d, func(b *store.Batch) {
+			b.Retain(&store.Message{Topic: topic, Payload: make([]byte, n), QoS: 1})
+		})
+	}
+	closing := func() {
+		t.Helper()
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []int{400 << 10, 0} { // what it leaves behind are free pages
+		if err := retain("large", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closing()
+
+	room.Store(1<<20 - 1)
+	d = openDisk(t, dir, store.Options{}.WithHooks(little, nil))
+	for k := range 50 {
+		if err := retain(fmt.Sprint(k), 100); err != nil {
+			t.Fatalf("with a part of the reserve: %v", err)
+		}
+	}
+	closing()
+
+	room.Store(300 << 10)
+	d = openDisk(t, dir, store.Options{}.WithHooks(little, nil))
+	if err := retain("more", 100); !errors.Is(err, store.ErrFull) {
+		t.Errorf("with too little: %v", err)
+	}
+	if err := storetest.Write(d, func(b *store.Batch) { b.Clear("0") }); err != nil {
+		t.Errorf("removing: %v", err)
+	}
+	closing()
+	checkSound(t, dir)
 }
 
 // TestSyncFails: an error of a sync is final, nothing is acknowledged after it,

@@ -93,7 +93,7 @@ func makeJournal(dir string, opt Options) (err error) {
 // fits reports whether the group may go to the journal.
 func (d *Disk) fits(group []request) bool {
 	j := &d.journal
-	if j.f == nil || d.stuck || !d.reserve.hold() {
+	if j.f == nil || d.stuck || !d.reserve.whole() {
 		return false
 	}
 	bytes, ops := 0, 0

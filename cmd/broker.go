@@ -147,9 +147,18 @@ func runBroker(ctx context.Context, s *Stdio, o *brokerOptions) (err error) {
 	stop()
 	wg.Wait()
 	plan.refused.sum()
-	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	return errors.Join(err, goodbye(context.WithoutCancel(ctx), b))
+}
+
+// goodbye ends the connections. A client that does not read is cut off, by its connection or here, whichever is first: that is
+// no failure of the broker's, nor of the command's that --exec ran.
+func goodbye(ctx context.Context, b *broker.Broker) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
-	return errors.Join(err, b.Shutdown(bye))
+	if err := b.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
 }
 
 // headroom lets garbage grow to some 12 MB, instead of 4, before it is collected

@@ -63,6 +63,7 @@ const (
 	full                   // QoS 2 takes up all of our Receive Maximum
 	noProblems             // Request Problem Information is 0
 	admitted               // gate counts it
+	ending                 // the client will send nothing more, and waits for answers
 )
 
 func (f *flags) has(flag uint32) bool { return f.Load()&flag != 0 }
@@ -357,6 +358,12 @@ func (c *conn) Drained(batch *transport.Batch) {
 	if c.s.conn == c {
 		c.s.pump(t)
 	}
+}
+
+// Unanswered implements [transport.Answerer]: who only closes its half may wait for what the store keeps back.
+func (c *conn) Unanswered() bool {
+	c.flags.put(ending, true) // first: who answers last looks at it then
+	return c.owed.Load() > 0
 }
 
 // Closed is the end of the Network Connection.

@@ -1,11 +1,14 @@
 package broker
 
 import (
+	"io"
+	"maps"
 	"runtime"
 	"testing"
 	"time"
 
 	"mqt/mqtt"
+	"mqt/mqtt/store/storetest"
 )
 
 // connection returns that of a session, and whether somebody waits for its Client Identifier.
@@ -134,5 +137,47 @@ func TestKeepAliveOfWhoIsNotRead(t *testing.T) {
 		held.due(1000 * time.Second)
 		nextIs[*mqtt.Disconnect](x)
 		_ = x.nc.Close()
+	})
+}
+
+// A client that only ends its half of the connection gets what it waits for, also where that takes a store.
+func TestAnswersBehindTheLastWords(t *testing.T) {
+	eachEngine(t, func(t *testing.T, engine string) {
+		for _, url := range []string{byTCP, byUnix} {
+			f := storetest.NewFaulty(storetest.NewMemory())
+			b := liveBroker(t, Options{Store: f})
+			b.listen(engine + url)
+			p := b.client(t, mqtt.V50, "x", func(c *mqtt.Connect) {
+				c.Properties = mqtt.Properties{mqtt.Num(mqtt.SessionExpiryInterval, 100)}
+			})
+			p.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "m", QoS: mqtt.QoS1}}})
+			nextIs[*mqtt.Suback](p)
+			f.Hold()
+			p.write(&mqtt.Publish{Topic: []byte("m"), QoS: mqtt.QoS1, PacketID: 2}, &mqtt.Pingreq{})
+			if err := p.nc.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			for f.Held() == 0 {
+				runtime.Gosched()
+			}
+			held, _ := b.connection("x")
+			for !held.flags.has(ending) { // it has read the end
+				runtime.Gosched()
+			}
+			f.Release()
+			got := map[mqtt.Type]int{}
+			for range 3 {
+				p.await(func(pkt mqtt.Packet) bool { got[pkt.Type()]++; return true })
+			}
+			want := map[mqtt.Type]int{mqtt.TypePublish: 1, mqtt.TypePuback: 1, mqtt.TypePingresp: 1}
+			if !maps.Equal(got, want) {
+				t.Errorf("got %v", got)
+			}
+			if n, err := p.nc.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // as it is
+				t.Errorf("%d bytes and %v behind that", n, err)
+			}
+			_ = p.nc.Close()
+			b.stop()
+		}
 	})
 }

@@ -152,8 +152,8 @@ func (k *commitment) done(err error) {
 	}
 	if k.c != nil {
 		k.b.owed.Add(-1)
-		k.c.owed.Add(-1) // behind the reply, so that nothing passes it
-		if k.pause.Swap(2) == 1 {
+		left := k.c.owed.Add(-1) // behind the reply, so that nothing passes it
+		if k.pause.Swap(2) == 1 || left == 0 && k.c.flags.has(ending) {
 			k.c.tc.Resume()
 		}
 	}

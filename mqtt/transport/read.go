@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -259,9 +260,29 @@ func (c *Conn) readFailed(err error) {
 	if errors.Is(err, net.ErrClosed) {
 		err = ErrClosed
 	}
+	if err == io.EOF && c.filt() == nil && c.unanswered() { //nolint:errorlint // as it is
+		return
+	}
 	c.mu.Lock()
 	c.ends().eof = true
 	c.closeLocked(err, false)
+}
+
+// unanswered pauses a connection whose peer still waits for answers, though it will send nothing more.
+func (c *Conn) unanswered() bool {
+	a, ok := c.h.(Answerer)
+	if !ok || c.state.has(isClosing) {
+		return false
+	}
+	c.Pause() // first: who answers may resume at once
+	if a.Unanswered() {
+		if p := c.poll(); p != nil {
+			p.reading.set(readable | hup) // the end is read again, without an event
+		}
+		return true
+	}
+	c.Resume()
+	return false
 }
 
 // rest returns the bytes that Feed left, nil when there are none. They are the reader's, though they are in work: that is

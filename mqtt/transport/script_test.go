@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -333,6 +334,53 @@ func TestReadsOnAfterWriteErrorInAPause(t *testing.T) {
 			synctest.Wait()
 		})
 	}
+}
+
+// debtor owes an answer for a while.
+type debtor struct {
+	*recorder
+	owes atomic.Bool
+}
+
+func (d *debtor) Unanswered() bool { return d.owes.Load() }
+
+// The peer asks and ends its half; the answer takes until later.
+func TestAnswersBehindTheEnd(t *testing.T) {
+	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+		d := &debtor{recorder: r}
+		d.owes.Store(true)
+		s.arrive(event{data: []byte("SUBSCRIBE"), err: io.EOF})
+		c.Start(d)
+		time.Sleep(time.Hour)
+		c.Resume() // not because of the answer
+		synctest.Wait()
+		if !c.AppendReply(nil, []byte("SUBACK")) {
+			t.Fatal("it is closed")
+		}
+		d.owes.Store(false)
+		c.Resume()
+		if err := r.end(t); err != io.EOF || string(r.got) != "SUBSCRIBE" || string(s.sent()) != "SUBACK" { //nolint:errorlint // as it is
+			t.Errorf("fed %q, sent %q, Closed(%v)", r.got, s.sent(), err)
+		}
+		synctest.Wait()
+	})
+}
+
+// Who owes something to a peer that is gone altogether does not keep the connection.
+func TestAnswersToNobody(t *testing.T) {
+	scripted(t, Options{}, func(t *testing.T, s *fake, c *Conn, r *recorder) {
+		d := &debtor{recorder: r}
+		d.owes.Store(true)
+		s.arrive(event{err: io.EOF})
+		c.Start(d)
+		synctest.Wait()
+		s.set(func() { s.werr = syscall.EPIPE })
+		c.AppendReply(nil, []byte("SUBACK"))
+		if err := r.end(t); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("Closed(%v)", err)
+		}
+		synctest.Wait()
+	})
 }
 
 func TestReadError(t *testing.T) {

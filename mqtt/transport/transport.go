@@ -64,6 +64,13 @@ type Ender interface {
 	Ended()
 }
 
+// Answerer may be implemented by a Handler whose answers may take until long after Feed.
+type Answerer interface {
+	// Unanswered is called, as Feed is, when the peer has ended its half of a connection without layers. If it reports true
+	// the connection is not closed yet but paused, as by [Conn.Pause], and when it is resumed it is asked again.
+	Unanswered() bool
+}
+
 // Errors that Closed and Dial report. All are compared with errors.Is.
 var (
 	ErrSlowConsumer = errors.New("transport: the peer does not read: no write progress within the stall timeout")

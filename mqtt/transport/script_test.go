@@ -359,7 +359,7 @@ func TestAnswersBehindTheEnd(t *testing.T) {
 		}
 		d.owes.Store(false)
 		c.Resume()
-		if err := r.end(t); err != io.EOF || string(r.got) != "SUBSCRIBE" || string(s.sent()) != "SUBACK" { //nolint:errorlint // as it is
+		if err := r.end(t); err != io.EOF || string(r.got) != "SUBSCRIBE" || s.sent() != "SUBACK" { //nolint:errorlint // as it is
 			t.Errorf("fed %q, sent %q, Closed(%v)", r.got, s.sent(), err)
 		}
 		synctest.Wait()

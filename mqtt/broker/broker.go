@@ -51,6 +51,7 @@ type Broker struct {
 
 	publishers publishers
 	tidy       tidy
+	relief     relief
 	retries    retries
 
 	mu       sync.Mutex
@@ -86,7 +87,7 @@ func New(o Options) (*Broker, error) {
 	b.tokens.Store(o.Tokens)
 	b.acl.Store(o.ACL)
 	b.turns.New = func() any { return &turn{reader: mqtt.Reader{From: mqtt.Client}} }
-	b.retained.b, b.publishers.b, b.retries.b = b, b, b
+	b.retained.b, b.publishers.b, b.retries.b, b.relief.b = b, b, b, b
 	if b.opt.GiveBack {
 		b.tidy.start(b)
 	}

@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,11 +12,25 @@ import (
 	"mqt/mqtt/store"
 )
 
+// counter counts the lines of a log with a text.
+type counter struct {
+	text string
+	n    atomic.Int32
+}
+
+func (c *counter) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(c.text)) {
+		c.n.Add(1)
+	}
+	return len(line), nil
+}
+
 // On a full disk a client that comes back as it was is let in and takes its queue,
 // which makes room; nobody is promised anything new. When there is room all goes on
 // as if nothing had been.
 func TestReturnOnFullDisk(t *testing.T) {
-	inStore(t, Options{}, func(w *kept) {
+	end := &counter{text: "there is room on the disk again"}
+	inStore(t, Options{Log: slog.New(slog.NewTextHandler(end, nil))}, func(w *kept) {
 		s := w.durable(mqtt.V50, "s")
 		s.subscribe(mqtt.QoS1, "t")
 		s.drop()
@@ -44,12 +61,14 @@ func TestReturnOnFullDisk(t *testing.T) {
 		s.message("t", "zero")
 		time.Sleep(2 * fullFor)
 		equal(t, "full, though nobody asks", w.b.StoreFull(), true)
+		equal(t, "the log says its end", end.n.Load(), 0)
 		w.faulty.Fail(nil)
 		time.Sleep(2 * time.Second)
 		equal(t, "PUBACK", pub.put(publish(mqtt.QoS1, 1, "t", "accepted")), mqtt.Success)
 		s.message("t", "accepted")
-		time.Sleep(fullFor)
+		time.Sleep(2 * fullFor)
 		equal(t, "full", w.b.StoreFull(), false)
+		equal(t, "the log says its end", end.n.Load(), 1)
 		for x := range w.memory.Sessions() {
 			if x.ClientID == "s" && (!x.Left.IsZero() || x.Will == nil) {
 				t.Errorf("the store has %+v", x)

@@ -335,12 +335,31 @@ func (b *Broker) logStore(err error) {
 	case errors.Is(err, store.ErrFull):
 		b.exceeded(LimitStore, "", nil)
 		now := b.timers.now()
-		if last := b.storeFull.Swap(int64(now)); last == 0 || now-time.Duration(last) > time.Minute {
+		last := b.storeFull.Swap(int64(now))
+		if last == 0 {
+			b.timers.set(&b.relief, now+fullFor)
+		}
+		if last == 0 || now-time.Duration(last) > time.Minute {
 			b.opt.Log.Error("the disk is full: what would have to be kept is refused, and accepted again as soon as there is room", "err", err)
 		}
 	case !b.storeFailed.Swap(true):
 		b.opt.Log.Error("the store has failed: nothing is acknowledged any more that it would have to keep", "err", err)
 	}
+}
+
+// relief says when a disk that was full is not any more.
+type relief struct {
+	b *Broker
+	timer
+}
+
+func (r *relief) due(now time.Duration) time.Duration {
+	if r.b.StoreFull() {
+		return now + fullFor
+	}
+	r.b.storeFull.Store(0)
+	r.b.opt.Log.Info("there is room on the disk again")
+	return 0
 }
 
 // stored goes on with the packet that waited.

@@ -21,11 +21,11 @@ func TestEndThoughClientDoesNotRead(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var errs bytes.Buffer
+	errs := &output{} // the log and the program write it
 	code := make(chan int, 1)
 	go func() {
 		code <- cmd.Main(ctx, []string{"broker", "--listen", "mqtt://127.0.0.1:0", "--ready-file", ready},
-			cmd.Stdio{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &errs})
+			cmd.Stdio{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: errs})
 	}()
 	var text []byte
 	for deadline := time.Now().Add(time.Minute); len(text) == 0 && time.Now().Before(deadline); {
@@ -57,6 +57,6 @@ func TestEndThoughClientDoesNotRead(t *testing.T) {
 	}
 	cancel()
 	if n := <-code; n != 0 || strings.Contains(errs.String(), "deadline") {
-		t.Errorf("exit code %d, %s", n, errs.String())
+		t.Errorf("exit code %d, %s", n, errs)
 	}
 }

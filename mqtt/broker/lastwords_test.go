@@ -152,6 +152,7 @@ func TestAnswersBehindTheLastWords(t *testing.T) {
 			})
 			p.write(&mqtt.Subscribe{PacketID: 1, Subscriptions: []mqtt.Subscription{{Filter: "m", QoS: mqtt.QoS1}}})
 			nextIs[*mqtt.Suback](p)
+			held, _ := b.connection("x")
 			f.Hold()
 			p.write(&mqtt.Publish{Topic: []byte("m"), QoS: mqtt.QoS1, PacketID: 2}, &mqtt.Pingreq{})
 			if err := p.nc.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
@@ -160,8 +161,10 @@ func TestAnswersBehindTheLastWords(t *testing.T) {
 			for f.Held() == 0 {
 				runtime.Gosched()
 			}
-			held, _ := b.connection("x")
 			for !held.flags.has(ending) { // it has read the end
+				if has, _ := b.connection("x"); has != held {
+					t.Fatal("it was closed before it was answered")
+				}
 				runtime.Gosched()
 			}
 			f.Release()

@@ -15,7 +15,7 @@ const (
 	reserveAfter = 100 * time.Millisecond // between two attempts to make it
 )
 
-// errReserved is what an addition is refused with while the reserve is not whole: it would take what removals need.
+// errReserved is what an addition is refused with that would take what removals need.
 var errReserved = errors.New("what is left is for what makes room")
 
 // reserve is a file whose place on the disk is given up when there is no other: a B+tree is never changed in place, so
@@ -37,7 +37,7 @@ func newReserve(dir string, opt Options) reserve {
 // probe is the file that is written to find out whether there is room beside the reserve.
 func (r *reserve) probe() string { return r.path + ".new" }
 
-// whole makes the reserve, if it is not there, and reports whether it is.
+// whole makes all of the reserve, if it is not there, and reports whether it is.
 func (r *reserve) whole() bool {
 	if r.bytes < reserveBytes && due(&r.tried) {
 		if info, err := os.Stat(r.path); err == nil && info.Size() == reserveBytes {
@@ -49,7 +49,7 @@ func (r *reserve) whole() bool {
 	return r.bytes == reserveBytes
 }
 
-// hold makes a part of the reserve, and reports whether it has n bytes.
+// hold makes a part of the reserve, where there is no room for all, and reports whether it has n bytes.
 func (r *reserve) hold(n int) bool {
 	if n > reserveBytes {
 		return false

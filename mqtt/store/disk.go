@@ -352,10 +352,14 @@ func guard(path string, f func() error) (err error) {
 // compactFrom is the size from which an almost empty file is made small.
 const compactFrom = 16 << 20
 
-// worthCompacting reports whether most of the file is empty.
+// worthCompacting reports whether most of the file is empty, were it beyond the last page that was ever used: the database
+// makes a large file larger by 16 MiB at a time.
 func worthCompacting(db *bbolt.DB) bool {
-	size, free := fileSize(db.Path()), freeBytes(db, db.Info().PageSize)
-	return size >= compactFrom && free > size/4*3
+	size, pages := fileSize(db.Path()), int64(0)
+	if size < compactFrom || db.View(func(tx *bbolt.Tx) error { pages = tx.Size(); return nil }) != nil {
+		return false
+	}
+	return pages-freeBytes(db, db.Info().PageSize) < size/4
 }
 
 func fileSize(path string) int64 {

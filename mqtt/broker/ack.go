@@ -63,6 +63,8 @@ func (c *conn) pubrec(t *turn, p *mqtt.Pubrec) error {
 		return nil
 	case p.ReasonCode.Failed():
 		return nil
+	case s.maySend(p.PacketID):
+		return nil // it is early, and answers that when it comes again: it may not forget it
 	}
 	return c.ack(t, mqtt.TypePubrel, p.PacketID, mqtt.PacketIdentifierNotFound)
 }

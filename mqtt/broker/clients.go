@@ -152,6 +152,10 @@ func (s *session) describe() (Client, bool) {
 	if s.flight != nil {
 		c.InFlight, c.FlightBytes = s.sender.Len(), s.flying
 	}
+	if s.keep != nil {
+		n, bytes := s.keep.aloft()
+		c.InFlight, c.FlightBytes = c.InFlight+n, c.FlightBytes+bytes
+	}
 	if n := s.traffic.Load(); n != nil {
 		c.Received, c.Sent, c.BytesReceived, c.BytesSent = n.in.Load(), n.out.Load(), n.bytesIn.Load(), n.bytesOut.Load()
 		for d := range numDrops {

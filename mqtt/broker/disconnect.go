@@ -75,6 +75,9 @@ func (s *session) lose(t *turn, c *conn, shutdown bool) remains {
 	}
 	s.owner.b.timers.set(s, earliest(s.willAt(), s.endAt))
 	s.trim(t)
+	if !shutdown {
+		s.part(t)
+	}
 	s.rest(t)
 	return remains{s: s, will: w}
 }

@@ -19,13 +19,16 @@ type keeper struct {
 	next    store.Position  // of the next message
 	sent    store.Position  // up to where an earlier process has sent, as far as is known
 	unsure  uint32          // see store.Session
+	times   uint32          // how often the Session has begun to leave to the disk what is in flight: see away.go
 	pending []pending       // what is staged and not durable, by position
 	disk    onDisk
+	flown   *onDisk   // of that, what was sent on the last connection, nil: nothing
 	late    queue     // behind what is on disk, or too much to be kept in memory
 	reading bool      // somebody reads the next of what is on disk
 	shared  bool      // there was a shared message
 	leaving bool      // the Session has ended and hands those over: see handover.go
 	handing bool      // somebody is about it
+	parting uint8     // how far it is with leaving what is in flight
 	left    time.Time // when the connection ended
 }
 
@@ -124,13 +127,14 @@ func (s *session) overWindow() bool {
 	return s.queue.n >= liveWindow || s.queue.bytes >= liveBytes
 }
 
-// backlog is how much waits for the client, in memory or not.
+// backlog is how much waits for the client, in memory or not, but for what it was sent.
 func (s *session) backlog() (n, bytes int) {
 	if s.flight != nil {
 		n, bytes = s.queue.n+s.queue0.n, s.queue.bytes+s.queue0.bytes
 	}
 	if k := s.keep; k != nil {
-		n, bytes = n+k.disk.n+k.late.n, bytes+k.disk.bytes+k.late.bytes
+		flown, flownBytes := k.aloft()
+		n, bytes = n+k.disk.n-flown+k.late.n, bytes+k.disk.bytes-flownBytes+k.late.bytes
 	}
 	return n, bytes
 }
@@ -355,11 +359,12 @@ func (s *session) take(t *turn, page []store.Queued) {
 		t.hold(d)
 		k.disk.from = q.Position + 1
 		k.disk.add(d, -1)
+		k.landed(q, d)
 		taken++
 	}
 	if taken == 0 { // there was not what was counted
 		t.tally.waiting -= int64(k.disk.n)
-		k.disk = onDisk{from: k.disk.from}
+		k.disk, k.flown = onDisk{from: k.disk.from}, nil
 	}
 }
 

@@ -22,6 +22,7 @@ type commitment struct {
 	sent     []placed // up to where Sessions have sent
 	received []mqtt.PacketID
 	leaving  []*session // who may hand over when this is durable
+	parting  []parting  // who waits for it to leave what is in flight to the disk
 	will     *session   // whose will was published
 	here     *session   // who is connected, which could not be put down
 
@@ -99,7 +100,7 @@ func (k *commitment) commit() (full bool) {
 	}
 	k.sent = nil
 	switch {
-	case k.c != nil || k.again && !k.batch.Empty() || len(k.enqueued) > 0 || len(k.leaving) > 0:
+	case k.c != nil || k.again && !k.batch.Empty() || len(k.enqueued)+len(k.leaving)+len(k.parting) > 0:
 		full = k.b.store.Commit(&k.batch, k.done)
 	case !k.batch.Empty():
 		k.b.store.Commit(&k.batch, nil)
@@ -146,6 +147,9 @@ func (k *commitment) done(err error) {
 		k.c.reply(t, k.acks)
 	}
 	k.settle(t, err)
+	for _, p := range k.parting {
+		p.parted(t, err)
+	}
 	if k.storing != nil {
 		k.storing.err = err
 		k.storing.done.Store(true)
@@ -174,6 +178,7 @@ func (k *commitment) settle(t *turn, err error) {
 		if !s.ended {
 			s.forgetStored(t)
 			s.trim(t)
+			s.partNext(t)
 			s.pump(t)
 			s.noteWaiting()
 		} else {

@@ -79,6 +79,8 @@
 //   - What waits is in three parts, in order: session.queue, the disk alone, and
 //     keeper.late. What is durable and late is forgotten and counted, and read back
 //     on another goroutine when the queue runs low.
+//   - A client that leaves with much in flight has it left to the disk as well, when
+//     nothing is found there any more that it has acknowledged (away.go).
 //   - The store calls back on its own goroutine, in the order of the commits. An
 //     error takes back what can be: a message is unknown again, a new subscription
 //     goes, the answer becomes a refusal or the connection ends.

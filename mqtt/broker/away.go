@@ -33,11 +33,14 @@ type parting struct {
 
 // part begins with it. s.mu is held, as in all that does not say otherwise.
 func (s *session) part(t *turn) {
-	if !s.durable() || !s.overFlight() {
+	if !s.durable() {
 		return
 	}
 	s.keep.times++
-	s.partBehind(t, partLosing)
+	s.keep.parting = 0
+	if s.overFlight() && !s.keep.unkept {
+		s.partBehind(t, partLosing)
+	}
 }
 
 func (s *session) partBehind(t *turn, step uint8) {
@@ -48,12 +51,12 @@ func (s *session) partBehind(t *turn, step uint8) {
 
 // overFlight reports whether more is in flight than is kept in memory of one who is away.
 func (s *session) overFlight() bool {
-	return s.flight != nil && (s.sender.Len() > awayWindow || s.flying > awayBytes)
+	return s.flight != nil && s.flying > 0 && (s.sender.Len() > awayWindow || s.flying > awayBytes)
 }
 
 // partNext goes on if nothing is pending that is in flight, was in flight, or would be next.
 func (s *session) partNext(t *turn) {
-	if s.conn != nil || s.keep.parting != partLost || s.flight == nil {
+	if s.conn != nil || s.keep.parting != partLost || s.keep.unkept || s.flight == nil {
 		return
 	}
 	last := s.lastInMemory()
@@ -95,7 +98,7 @@ func (p parting) parted(t *turn, err error) {
 }
 
 // leaveFlight leaves to the disk what is in flight and what is behind that, but for the Packet Identifiers of which only a
-// PUBREL is to come. All of it is durable.
+// PUBREL is to come. All of it is durable: what came since is in keeper.late (queueFor).
 func (s *session) leaveFlight(t *turn) {
 	k := s.keep
 	from := store.Position(0)
@@ -138,10 +141,10 @@ func (s *session) leaveFlight(t *turn) {
 	s.rest(t)
 }
 
-// landed counts one that is read back as no more away.
-func (k *keeper) landed(q *store.Queued, d *delivery) {
-	if k.flown != nil && q.Position <= k.sent {
-		if k.flown.add(d, -1); k.flown.n == 0 {
+// landed counts one that was read back, and is sent again or dropped, as no more away.
+func (k *keeper) landed(w queued) {
+	if k != nil && k.flown != nil && w.at > 0 && w.at <= k.sent {
+		if k.flown.add(w.d, -1); k.flown.n == 0 {
 			k.flown = nil
 		}
 	}
@@ -155,12 +158,23 @@ func (k *keeper) aloft() (n, bytes int) {
 	return k.flown.n, k.flown.bytes
 }
 
-// maySend reports whether the message with a Packet Identifier may be one that was sent, and is on disk: it is sent again.
+// maySend reports whether the message with a Packet Identifier may be one that was sent, and is on disk or has been read
+// back: it is sent again. Where that is of several openings of the store, any may.
 func (s *session) maySend(id mqtt.PacketID) bool {
 	k := s.keep
-	if k == nil || k.disk.n == 0 || k.sent < k.disk.from {
+	if k == nil {
+		return false
+	}
+	from := k.disk.from
+	switch {
+	case s.flight != nil && !s.queue.empty():
+		from = s.queue.front().at
+	case k.disk.n == 0:
+		return false
+	}
+	if k.sent < from {
 		return false
 	}
 	back := (store.Position(k.sent.PacketID()) + packetIDs - store.Position(id)) % packetIDs
-	return k.sent >= k.disk.from+back
+	return k.sent >= from+back
 }

@@ -3,12 +3,9 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"mqt/mqtt"
 	"mqt/mqtt/store"
@@ -19,9 +16,7 @@ import (
 func (w *kept) inMemory(id string) (n, inFlight int) {
 	w.t.Helper()
 	synctest.Wait()
-	w.b.mu.Lock()
-	s := w.b.sessions.get(id)
-	w.b.mu.Unlock()
+	s := w.session(id)
 	c, ok := s.describe()
 	if !ok {
 		w.t.Fatal("it has ended")
@@ -125,24 +120,36 @@ func TestAwayFlight(t *testing.T) {
 	}
 }
 
-func (w *kept) storeID(id string) store.SessionID {
+func (w *kept) session(id string) *session {
 	w.b.mu.Lock()
 	defer w.b.mu.Unlock()
-	return w.b.sessions.get(id).keep.id
+	return w.b.sessions.get(id)
 }
 
-// finishAll acknowledges all that comes.
-func (p *peer) finishAll() {
+func (w *kept) storeID(id string) store.SessionID { return w.session(id).keep.id }
+
+// durableWith is durable with a Receive Maximum.
+func (w *kept) durableWith(id string, most uint32) *peer {
+	w.t.Helper()
+	p, _ := w.connect(mqtt.V50, id, func(c *mqtt.Connect) {
+		persistent(c)
+		c.Properties = append(c.Properties, mqtt.Num(mqtt.ReceiveMaximum, most))
+	})
+	return p
+}
+
+// finishAll acknowledges all that comes, and returns the payloads.
+func (p *peer) finishAll() (came []string) {
 	p.t.Helper()
 	for {
 		got := p.take()
 		if len(got) == 0 {
-			return
+			return came
 		}
 		for _, pkt := range got {
 			switch m := pkt.(type) {
 			case *mqtt.Publish:
-				if m.QoS == mqtt.QoS2 {
+				if came = append(came, string(m.Payload)); m.QoS == mqtt.QoS2 {
 					p.send(pubrec(m.PacketID))
 				} else {
 					p.send(puback(m.PacketID))
@@ -180,6 +187,28 @@ func TestAwayFlightIsNoQueue(t *testing.T) {
 	})
 }
 
+// Nor does it lose that when its client comes back and takes a part of them.
+func TestAwayFlightIsNoQueueAfterwards(t *testing.T) {
+	for _, leave := range []bool{false, true} {
+		inStore(t, Options{MaxQueue: 20}, func(w *kept) {
+			a, s := w.standing(mqtt.V50)
+			w.stand(a, s, 100)
+			s.drop()
+			s = w.durableWith("s", 10)
+			equal(t, "sent", len(s.take()), 10)
+			if leave {
+				s.drop()
+			}
+			_, inFlight := w.inMemory("s")
+			equal(t, "in flight", inFlight, 100)
+			for i := range 20 {
+				a.send(publish(1, 9, "q1", fmt.Sprint("new", i)))
+				equal(t, "PUBACK", next[*mqtt.Puback](a).ReasonCode, mqtt.Success)
+			}
+		})
+	}
+}
+
 // A PUBREC that was under way when the connection broke is not denied: the client would forget the message, and take it
 // for another when it comes again.
 func TestAwayEarlyPubrec(t *testing.T) {
@@ -203,6 +232,21 @@ func TestAwayEarlyPubrec(t *testing.T) {
 			}
 		}
 		equal(t, "PUBREL", rel, 1)
+	})
+}
+
+// Nor is one of a message that has been read back and waits for its turn.
+func TestAwayEarlyPubrecOfOneThatIsBack(t *testing.T) {
+	inStore(t, Options{}, func(w *kept) {
+		a, s := w.standing(mqtt.V50)
+		got := w.stand(a, s, 100)
+		s.drop()
+		s = w.durableWith("s", 10)
+		for _, x := range got[:10] {
+			s.message(string(x.Topic), string(x.Payload))
+		}
+		s.send(pubrec(got[51].PacketID))
+		s.quiet()
 	})
 }
 
@@ -263,6 +307,12 @@ func (d *tardy) Commit(b *store.Batch, done func(error)) bool {
 	return false
 }
 
+func (d *tardy) hold() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held = true
+}
+
 // one lets go the first that is held, the last with all that comes.
 func (d *tardy) one() (more bool) {
 	d.mu.Lock()
@@ -289,7 +339,7 @@ func inTardy(t *testing.T, n int, test func(w *kept, d *tardy, a, s *peer, got [
 		defer w.end()
 		a, s := w.standing(mqtt.V50)
 		got := w.stand(a, s, n)
-		d.held = true
+		d.hold()
 		test(w, d, a, s, got)
 	})
 }
@@ -402,138 +452,4 @@ func TestAwayAndBack(t *testing.T) {
 			s.quiet()
 		})
 	}
-}
-
-// awayLife is a client of QoS 2 that comes and goes while the store is slow, and what it may expect.
-type awayLife struct {
-	*kept
-	r     *rand.Rand
-	a, s  *peer
-	sent  int
-	got   []string               // what it has taken
-	known map[mqtt.PacketID]bool // it has sent PUBREC, and has had no PUBREL
-	owes  []mqtt.Packet          // answers
-	held  bool
-	in    bool // it had its CONNACK
-}
-
-// Each message comes exactly once and in its order, however often the client comes and goes, the store is slow and the
-// process dies.
-func TestAwayLives(t *testing.T) {
-	lives := 300
-	if testing.Short() {
-		lives = 60
-	}
-	for seed := range lives {
-		inStore(t, Options{}, func(w *kept) {
-			l := &awayLife{kept: w, r: rand.New(rand.NewPCG(uint64(seed), 7)), known: map[mqtt.PacketID]bool{}}
-			l.a, l.s = w.standing(mqtt.V50)
-			l.in = true
-			for range 60 {
-				l.step()
-			}
-			l.slow(false)
-			l.comeBack()
-			for range 5 {
-				l.hear()
-				l.answer(len(l.owes))
-			}
-			want := make([]string, l.sent)
-			for i := range want {
-				want[i] = fmt.Sprint(i)
-			}
-			if !slices.Equal(l.got, want) {
-				t.Errorf("seed %d: got %v", seed, l.got)
-			}
-		})
-		if t.Failed() {
-			return
-		}
-	}
-}
-
-func (l *awayLife) step() {
-	switch n := l.r.IntN(20); {
-	case n < 5:
-		var burst []mqtt.Packet
-		for range l.r.IntN(60) {
-			burst = append(burst, publish(2, mqtt.PacketID(1+l.sent), "q2", fmt.Sprint(l.sent)), pubrel(mqtt.PacketID(1+l.sent)))
-			l.sent++
-		}
-		l.a.send(burst...)
-	case n < 10:
-		l.hear()
-		l.answer(l.r.IntN(len(l.owes) + 1))
-	case n < 13:
-		l.s.drop()
-	case n < 14:
-		l.hear()
-		l.answer(l.r.IntN(len(l.owes) + 1))
-		l.s.drop()
-	case n < 16:
-		l.comeBack()
-	case n < 19:
-		l.slow(!l.held)
-	default:
-		l.slow(false)
-		l.comeBack() // or what it is owed is not known
-		l.crash()
-		l.a = l.durable(mqtt.V50, "a")
-		l.comeBack()
-	}
-}
-
-func (l *awayLife) slow(on bool) {
-	if l.held = on; on {
-		l.faulty.Hold()
-	} else {
-		l.faulty.Release()
-	}
-	time.Sleep(time.Millisecond)
-}
-
-// comeBack is the client on a new connection: what it had not answered it answers no more.
-func (l *awayLife) comeBack() {
-	l.hear()
-	l.owes = nil
-	if !l.s.closed.Load() && l.r.IntN(2) == 0 {
-		l.s.drop() // else it is taken over
-	}
-	s := l.dial(mqtt.V50)
-	c := &mqtt.Connect{Version: mqtt.V50, ClientID: "s"}
-	persistent(c)
-	s.send(c)
-	l.hear() // what the old one had until then
-	l.s, l.in = s, false
-	l.hear()
-}
-
-// hear takes what has come.
-func (l *awayLife) hear() {
-	for _, pkt := range l.s.take() {
-		switch p := pkt.(type) {
-		case *mqtt.Publish:
-			if !l.known[p.PacketID] {
-				l.known[p.PacketID] = true
-				l.got = append(l.got, string(p.Payload))
-			}
-			l.owes = append(l.owes, pubrec(p.PacketID))
-		case *mqtt.Connack:
-			l.in = true
-		case *mqtt.Pubrel:
-			if p.ReasonCode.Failed() {
-				l.t.Errorf("PUBREL %v", p.ReasonCode)
-			}
-			delete(l.known, p.PacketID)
-			l.owes = append(l.owes, pubcomp(p.PacketID))
-		}
-	}
-}
-
-// answer sends the first n answers.
-func (l *awayLife) answer(n int) {
-	if l.in && !l.s.closed.Load() {
-		l.s.send(l.owes[:n]...)
-	}
-	l.owes = slices.Clone(l.owes[n:])
 }

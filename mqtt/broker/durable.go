@@ -29,6 +29,7 @@ type keeper struct {
 	leaving bool      // the Session has ended and hands those over: see handover.go
 	handing bool      // somebody is about it
 	parting uint8     // how far it is with leaving what is in flight
+	unkept  bool      // something in flight is not in the store, which was full
 	left    time.Time // when the connection ended
 }
 
@@ -113,7 +114,7 @@ func (s *session) queueFor(d *delivery) *queue {
 	if q != &s.queue || !s.durable() {
 		return q
 	}
-	if k := s.keep; k.disk.n > 0 || !k.late.empty() || s.overWindow() {
+	if k := s.keep; k.disk.n > 0 || !k.late.empty() || s.overWindow() || s.conn == nil && k.parting == partLeaving {
 		return &k.late
 	}
 	return q
@@ -251,6 +252,8 @@ func (s *session) settled(t *turn, at store.Position, err error) {
 		if ok {
 			t.tally.waiting--
 			t.release(w.d)
+		} else if e, sent := s.sender.Get(at.PacketID()); sent && e.Value.at == at {
+			k.unkept = true
 		}
 	}
 }
@@ -359,7 +362,6 @@ func (s *session) take(t *turn, page []store.Queued) {
 		t.hold(d)
 		k.disk.from = q.Position + 1
 		k.disk.add(d, -1)
-		k.landed(q, d)
 		taken++
 	}
 	if taken == 0 { // there was not what was counted

@@ -204,6 +204,9 @@ func (s *session) land(t *turn, w queued) {
 		s.flying -= w.d.size()
 		t.release(w.d)
 	}
+	if s.keep != nil && s.sender.Len() == 0 {
+		s.keep.unkept = false
+	}
 	s.finished(t, w)
 }
 
@@ -296,6 +299,7 @@ func (s *session) drain(t *turn, c *conn, q *queue) {
 		case s.holdsBack(w) || !s.start(t, c, w, nil):
 			return
 		}
+		s.keep.landed(w)
 		t.pop(q)
 	}
 }

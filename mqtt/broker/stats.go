@@ -14,7 +14,7 @@ type Stats struct {
 	Connections, Clients, MaxClients       int64
 	Sessions, Subscriptions, Shared        int64
 	Retained, RetainedBytes                int64
-	Waiting                                int64 // messages in queues; one counts for each who waits for it
+	Waiting                                int64 // messages in queues, and what was in flight and is left to the disk; one counts for each who waits for it
 	Memory                                 int64 // bytes that clients have us keep, have sent of packets in part, and do not read
 	Accepted, Admitted                     int64 // Network Connections so far, and clients past CONNECT
 	Packets, PacketsSent                   int64 // of any type

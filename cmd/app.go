@@ -19,8 +19,11 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -58,13 +61,20 @@ func (s *Stdio) context(timeout time.Duration) (context.Context, context.CancelF
 func Main(ctx context.Context, args []string, s Stdio) int {
 	s.done = ctx.Done()
 	name, err := run(ctx, args, &s)
-	if err == nil {
+	if err == nil || closedOut(err, s.Out) && exitCode(err) == exitFailed {
 		return exitOK
 	}
 	if line := explain(err); line != "" {
 		fmt.Fprintf(s.Err, "%s: %s\n", name, line)
 	}
 	return exitCode(err)
+}
+
+// closedOut reports whether the run ended because nobody reads what it prints.
+func closedOut(err error, out io.Writer) bool {
+	file, ok := out.(*os.File)
+	write, failed := errors.AsType[*fs.PathError](err)
+	return ok && failed && write.Path == file.Name() && pipeClosed(write)
 }
 
 // command is one of those that there are. Its flags cost time, so it is not

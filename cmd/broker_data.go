@@ -56,7 +56,7 @@ func (d *brokerData) report(w io.Writer) error {
 	} else {
 		err = printData(w, s)
 	}
-	if err == nil && len(s.Problems) > 0 {
+	if (err == nil || pipeClosed(err)) && len(s.Problems) > 0 {
 		err = &exitError{code: exitFailed, err: errors.New("the store is damaged: restore the data directory from a backup, or move it away to start empty")}
 	}
 	return err

@@ -17,7 +17,7 @@ type keeper struct {
 	id      store.SessionID // 0: nothing of the Session is in the store, but its will
 	willID  store.SessionID // the record with the will, where there is nothing else; 0: none
 	next    store.Position  // of the next message
-	sent    store.Position  // up to where an earlier process has sent, as far as is known
+	sent    store.Position  // up to where was sent what is on disk: by an earlier process as far as is known, or before they left
 	unsure  uint32          // see store.Session
 	times   uint32          // how often the Session has begun to leave to the disk what is in flight: see away.go
 	pending []pending       // what is staged and not durable, by position
@@ -85,7 +85,7 @@ func (s *session) identify(w queued) (mqtt.PacketID, bool) {
 	return id, s.sender.PublishAs(id, w.d.qos, w)
 }
 
-// sentBefore reports whether w was sent by an earlier process.
+// sentBefore reports whether w was sent by an earlier process, or on an earlier connection and left to the disk since.
 func (s *session) sentBefore(w queued) bool { return w.at > 0 && w.at <= s.keep.sent }
 
 // maySentBefore reports whether it may have been, which is enough for DUP

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -135,6 +136,11 @@ func startBench(t *testing.T, url string, args []string) *benchProcess {
 	p := &benchProcess{cmd: exec.Command("mqt", append(append([]string{"bench"}, args...), "-L", url, "--json")...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, &p.err
 	p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "GITHUB_STEP_SUMMARY=")
+	if signal.Ignored(os.Interrupt) { // under nohup or in a script's background; who is started inherits what is not handled
+		handled := make(chan os.Signal, 1)
+		signal.Notify(handled, os.Interrupt)
+		defer signal.Stop(handled)
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
